@@ -23,3 +23,21 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 lock: setup  ## Resolves the lock files again (add UPGRADE=--upgrade for newer versions)
 	$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) $(UPGRADE) pyproject.toml --group dev -o requirements-dev.lock
+
+# The servers of the tests. Their versions are pinned beside the code that starts them; Java 17, Maven and Node are the machine's.
+.tools/kafka/.ready: tests/servers/kafka/pom.xml
+	rm -rf $(@D) && mkdir -p $(@D)
+	mvn -B -q -f $< dependency:copy-dependencies -DoutputDirectory='$(CURDIR)/$(@D)/libs'
+	@touch $@
+
+.tools/kinesalite/.ready: tests/servers/kinesalite/package.json tests/servers/kinesalite/package-lock.json
+	rm -rf $(@D) && mkdir -p $(@D)
+	cp $^ $(@D)/
+	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+.PHONY: servers
+servers:  ## Fetches the Kafka and the Kinesis emulator that the integration tests start (what cannot be fetched is named)
+	@for name in kafka kinesalite; do \
+		$(MAKE) --no-print-directory .tools/$$name/.ready || echo "make servers: no $$name; the tests that need it will not run"; \
+	done

@@ -1,0 +1,7 @@
+// kinesalite on the loopback only; its own command line listens on every interface.
+const [moduleFolder, port, folder] = process.argv.slice(2)
+const options = { createStreamMs: 20, deleteStreamMs: 20, updateStreamMs: 20, shardLimit: 10000 }
+if (folder) options.path = folder
+const server = require(moduleFolder)(options)
+server.keepAliveTimeout = 600000 // a pooled connection that the server closes looks like an outage to a client
+server.listen(Number(port), '127.0.0.1')
