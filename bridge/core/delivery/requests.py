@@ -1,0 +1,45 @@
+"""A PutRecords request and what its answer meant, as columns."""
+
+from dataclasses import dataclass, field
+
+from bridge.core.delivery.lanes import Row
+
+
+@dataclass(slots=True, frozen=True)
+class RequestLimits:
+    """Limits of one PutRecords request; `bytes_max` counts data and partition keys."""
+
+    records_max: int
+    bytes_max: int
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One PutRecords request; `runs` says which rows were meant for which shard: (shard id, first row, end)."""
+
+    rows: list[Row] = field(default_factory=list)
+    partition_keys: list[str] = field(default_factory=list)
+    explicit_hash_keys: list[str | None] = field(default_factory=list)
+    datas: list[bytes] = field(default_factory=list)
+    runs: list[tuple[str, int, int]] = field(default_factory=list)
+    size: int = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(slots=True)
+class Resolution:
+    """What an answer meant.
+
+    `stored` rows are done. `rejected` (row, error code) end their partition there: the scheduler has let go of them and
+    of what stands behind them. Everything else is sent again by the scheduler; of that, `throttled` counts records per
+    shard and `unknown` names those that may have been stored. `stale_shard_map`: a record landed on another shard than
+    predicted.
+    """
+
+    stored: list[Row] = field(default_factory=list)
+    rejected: list[tuple[Row, str]] = field(default_factory=list)
+    throttled: dict[str, int] = field(default_factory=dict)
+    unknown: list[Row] = field(default_factory=list)
+    stale_shard_map: bool = False

@@ -1,0 +1,49 @@
+"""Which open shard a record goes to: the shards' ranges of the 128-bit hash-key space."""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bridge.core.errors import AnswerError
+from bridge.core.quotas import HASH_KEY_MAX
+
+
+class Shard(NamedTuple):
+    """An open shard and its range of hash keys, both ends inclusive."""
+
+    shard_id: str
+    starting_hash_key: int
+    ending_hash_key: int
+
+
+class ShardMap:
+    """The open shards of one stream, in the order of their ranges.
+
+    Raises:
+        AnswerError: the ranges overlap or leave a gap. ListShards answers so in the middle of a reshard: ask again.
+    """
+
+    __slots__ = ("_starts", "shards")
+
+    def __init__(self, shards: Iterable[Shard]) -> None:
+        self.shards = tuple(sorted(shards, key=lambda shard: shard.starting_hash_key))
+        expected = 0
+        for shard in self.shards:
+            if shard.starting_hash_key != expected:
+                raise AnswerError(f"hash-key ranges do not join at {shard.shard_id}: {shard.starting_hash_key} != {expected}")
+            expected = shard.ending_hash_key + 1
+        if expected != HASH_KEY_MAX + 1:
+            raise AnswerError(f"hash-key ranges end at {expected - 1}")
+        self._starts = [shard.starting_hash_key for shard in self.shards]
+
+    def locate(self, hash_key: int) -> int:
+        """Index in `shards` of the shard that holds this hash key."""
+        return bisect_right(self._starts, hash_key) - 1
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ShardMap) and self.shards == other.shards
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        return len(self.shards)

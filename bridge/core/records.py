@@ -1,0 +1,86 @@
+"""What travels along the line: batches as columns (lists side by side, one row a record), never objects per record."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Partition(NamedTuple):
+    """A Kafka partition."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.number}"
+
+
+Lane = str | int
+"""Unit of order inside a partition: a partition key, or a number where the lane is not a key (see mapping)."""
+
+
+@dataclass(slots=True)
+class SourceBatch:
+    """Records of one partition as Kafka handed them over, in offset order.
+
+    Offsets have holes (transaction markers, compaction). `next_offset` is where reading goes on: above the last offset,
+    further above it where only markers follow; a batch without rows reports such a position alone.
+    """
+
+    partition: Partition
+    next_offset: int
+    offsets: list[int] = field(default_factory=list)
+    timestamps_ms: list[int] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def starting_at(self, offset: int) -> "SourceBatch":
+        """The same batch without the rows below `offset`."""
+        first = next((i for i, o in enumerate(self.offsets) if o >= offset), len(self.offsets))
+        if first == 0:
+            return self
+        return SourceBatch(
+            self.partition,
+            self.next_offset,
+            self.offsets[first:],
+            self.timestamps_ms[first:],
+            self.keys[first:],
+            self.values[first:],
+        )
+
+
+class Outcome(IntEnum):
+    """What became of one attempt to put a record, classed by what to do next."""
+
+    STORED = 0
+    THROTTLED = 1
+    """Not stored; the shard is over its limit: slow down and send again."""
+    TRANSIENT = 2
+    """Certainly not stored, for a reason that passes: send again after a pause."""
+    UNKNOWN = 3
+    """Perhaps stored: the answer was lost, late, or said nothing certain."""
+    REJECTED = 4
+    """Not stored and never will be, as it stands."""
+    FATAL = 5
+    """Not stored; a person has to act (permission, credentials, missing stream): send again after a long pause."""
+
+
+@dataclass(slots=True, frozen=True)
+class PutAnswer:
+    """Answer to one PutRecords request.
+
+    `whole` is set where all records share one outcome; then `outcomes` is empty. Else one entry per record, in request
+    order. `shard_ids` and `sequence_numbers` are filled where records were stored. `code` and `message` describe the
+    failure of a request, `codes` count the error codes of single records.
+    """
+
+    whole: Outcome | None
+    outcomes: list[Outcome] = field(default_factory=list)
+    shard_ids: list[str] = field(default_factory=list)
+    sequence_numbers: list[str] = field(default_factory=list)
+    code: str = ""
+    message: str = ""
+    codes: dict[str, int] = field(default_factory=dict)
