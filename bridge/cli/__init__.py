@@ -1,0 +1,35 @@
+"""The command line: one file per command, registered here in one line each."""
+
+from typing import Annotated
+
+import typer
+
+from bridge import __version__
+from bridge.cli import config_check, config_schema
+
+# Typer's own tracebacks would show local variables, and with them secrets.
+app = typer.Typer(name="bridge", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+config = typer.Typer(no_args_is_help=True, help="The configuration file: check it, or print its schema.")
+app.add_typer(config, name="config")
+
+config.command("check")(config_check.check)
+config.command("schema")(config_schema.schema)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bridge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _bridge(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Prints the version and exits.")
+    ] = False,
+) -> None:
+    """Moves a live system from Apache Kafka to Amazon Kinesis Data Streams, and back where it must.
+
+    Exit statuses: 0 done, 1 failed, 2 usage or configuration, 3 refused by a guard, 4 parity does not hold, 5 not reachable,
+    130 interrupted.
+    """

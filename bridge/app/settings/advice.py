@@ -1,0 +1,44 @@
+"""What is allowed and still worth a second thought."""
+
+from collections.abc import Iterator
+
+from bridge.app.settings.contradictions import ORIGIN_NAMES_MAX
+from bridge.app.settings.model import Settings
+from bridge.app.settings.problems import Problem
+from bridge.app.settings.route import Route
+from bridge.app.settings.units import format_size
+
+
+def warnings(settings: Settings) -> list[Problem]:
+    """In the order of the file; none of them keeps the bridge from starting."""
+    found = [
+        problem for index, route in enumerate(settings.routes) for problem in _route_warnings(settings, route, f"routes[{index}]")
+    ]
+    if settings.buffer_bytes_max < settings.kinesis.request_bytes_max:
+        found.append(
+            Problem(
+                "buffer_bytes_max",
+                format_size(settings.buffer_bytes_max),
+                f"write more than kinesis.request_bytes_max ({format_size(settings.kinesis.request_bytes_max)}): below it no "
+                "request is ever full",
+            )
+        )
+    return found
+
+
+def _route_warnings(settings: Settings, route: Route, path: str) -> Iterator[Problem]:
+    if route.ordering == "partition":
+        yield Problem(
+            f"{path}.ordering",
+            route.ordering,
+            "expect one record per round trip and partition: 1000 / round trip in ms records a second (50 at 20 ms); write "
+            "ordering: key where order per key is enough",
+        )
+    if route.carry_origin and route.is_pattern:
+        longest = ORIGIN_NAMES_MAX - len(settings.name)
+        if longest < 249:
+            yield Problem(
+                f"{path}.carry_origin",
+                route.carry_origin,
+                f"keep the names of matching topics within {longest} characters: the origin of longer ones does not fit",
+            )

@@ -1,0 +1,56 @@
+"""Settings of the Kinesis side."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from bridge.app.settings.section import Section, WholeNumber, matching, written
+from bridge.app.settings.units import Duration, Size, Within
+from bridge.core.quotas import REQUEST_RECORDS_MAX
+
+_REGION = r"[a-z]{2,}(-[a-z0-9]+)+"
+_ENDPOINT = r"https?://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[^\s?#@]*)?"
+
+Region = Annotated[
+    str,
+    AfterValidator(matching(_REGION, "write an AWS region, such as eu-central-1")),
+    WithJsonSchema({"type": "string", "pattern": f"^{_REGION}$"}),
+]
+Endpoint = Annotated[
+    str,
+    AfterValidator(matching(_ENDPOINT, "write an address such as http://localhost:4567, without user, password or query")),
+    WithJsonSchema({"type": "string", "pattern": f"^{_ENDPOINT}$"}),
+]
+
+
+class KinesisSettings(Section):
+    """Where records are written, and how large and how many the requests may be."""
+
+    region: Region = Field(description="AWS region of the streams. No default: a wrong guess would write to the wrong place.")
+    endpoint_url: Endpoint | None = Field(
+        default=None,
+        description="Another endpoint: an emulator, or a VPC endpoint. None by default: the region's own.",
+    )
+    request_records_max: WholeNumber = Field(
+        default=500,
+        ge=1,
+        le=REQUEST_RECORDS_MAX,
+        description="Records in one PutRecords request. Kinesis's own limit by default: fewer, larger requests cost the least.",
+    )
+    request_bytes_max: Annotated[Size, Within("1025KiB", "10MiB")] = Field(
+        default=written("5MiB"),
+        description="Bytes (data and partition keys) in one PutRecords request. 5MiB is accepted by every account; up to 10MiB "
+        "where yours allows it. At least 1025KiB, so that a record of 1MiB and its partition key fit.",
+    )
+    request_timeout: Annotated[Duration, Within("100ms", "1m")] = Field(
+        default=written("6s"),
+        description="After this a request counts as unanswered, its outcome as unknown. Far above normal answers (tens of "
+        "milliseconds), short enough that a dead connection is noticed within the session timeout.",
+    )
+    requests_in_flight_max: WholeNumber = Field(
+        default=64,
+        ge=1,
+        le=1024,
+        description="Requests under way at the same time. 64 keep some 200 shards busy at normal "
+        "answer times, in bounded memory.",
+    )

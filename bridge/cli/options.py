@@ -1,0 +1,61 @@
+"""What several commands share: the configuration file, the output format, and how a configuration error ends a command."""
+
+import json
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridge.app.settings import Problem, Settings, SettingsError, load_settings
+
+
+class ExitStatus(IntEnum):
+    """Exit statuses of every command."""
+
+    DONE = 0
+    FAILED = 1
+    CONFIGURATION = 2
+    GUARD = 3
+    PARITY = 4
+    NOT_REACHABLE = 5
+    INTERRUPTED = 130
+
+
+class Output(StrEnum):
+    """For people, or for scripts."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config", envvar="BRIDGE_CONFIG", show_default=False, help="Configuration file (YAML).", metavar="FILE")
+]
+OutputOption = Annotated[Output, typer.Option("--output", help="A table for people, or JSON for scripts.")]
+
+
+def settings_or_exit(config: Path) -> Settings:
+    """The settings; or all problems on standard error and exit status 2."""
+    try:
+        return load_settings(config)
+    except SettingsError as error:
+        typer.echo(problems_text(config, error.problems), err=True)
+        raise typer.Exit(ExitStatus.CONFIGURATION) from None
+
+
+def problems_text(config: Path, problems: list[Problem], kind: str = "problem") -> str:
+    """One block per problem, so that long remedies wrap nowhere and paths can be searched for."""
+    count = f"{len(problems)} {kind}{'' if len(problems) == 1 else 's'}"
+    blocks = [f"  {problem.path}\n    value   {problem.value_text}\n    to do   {problem.remedy}" for problem in problems]
+    return "\n".join([f"{config}: {count}", *blocks])
+
+
+def problems_data(problems: list[Problem]) -> list[dict[str, object]]:
+    """The same for JSON."""
+    return [{"path": problem.path, "value": problem.value, "remedy": problem.remedy} for problem in problems]
+
+
+def echo_json(data: object) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
