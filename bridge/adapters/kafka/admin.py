@@ -1,0 +1,134 @@
+"""Questions to Kafka that need no membership in the group: offsets, groups, topics."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
+
+from bridge.core.delivery.commit_metadata import CommitPoint
+from bridge.core.errors import UnavailableError
+from bridge.core.records import Partition
+
+TIMEOUT_S = 15.0
+
+_K = TypeVar("_K")
+
+EARLIEST = "earliest"
+LATEST = "latest"
+Start = str | int
+"""`earliest`, `latest`, or the timestamp in milliseconds of the first record wanted."""
+
+
+@dataclass(slots=True, frozen=True)
+class GroupMember:
+    """A member of a consumer group and what it is assigned."""
+
+    member_id: str
+    client_id: str
+    host: str
+    partitions: tuple[Partition, ...]
+
+
+class KafkaAdmin:
+    """`OffsetDirectory`, and what the status and the checks ask; waits at most `TIMEOUT_S` for each answer."""
+
+    def __init__(self, client: AdminClient) -> None:
+        self._client = client
+
+    def start_offsets(self, partitions: Collection[Partition], start_of: Callable[[str], Start]) -> dict[Partition, int]:
+        """Where each partition begins by its topic's start. Blocking; raises KafkaException.
+
+        A timestamp after the last record means the end.
+        """
+        offsets = self._list_offsets({p: start_of(p.topic) for p in partitions})
+        beyond = [p for p, offset in offsets.items() if offset < 0]
+        return {**offsets, **(self._list_offsets(dict.fromkeys(beyond, LATEST)) if beyond else {})}
+
+    async def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """See `OffsetDirectory`."""
+        if not partitions:
+            return {}
+        futures = self._client.list_offsets(_specs(dict.fromkeys(partitions, LATEST)), **_committed_only())
+        answers = await self._all({Partition(p.topic, p.partition): future for p, future in futures.items()})
+        return {partition: answer.offset for partition, answer in answers.items() if not isinstance(answer, KafkaException)}
+
+    async def partitions_of(self, wanted: Callable[[str], bool]) -> list[Partition]:
+        """All partitions of the topics for which `wanted` is true. Raises UnavailableError."""
+        try:
+            topics = (await asyncio.to_thread(self._client.list_topics, timeout=TIMEOUT_S)).topics
+        except KafkaException as error:
+            raise UnavailableError(error.args[0].str()) from error
+        return [Partition(name, number) for name, topic in topics.items() if wanted(name) for number in sorted(topic.partitions)]
+
+    async def committed(self, group: str, partitions: Collection[Partition]) -> dict[Partition, CommitPoint]:
+        """Committed offsets (next to read) with their metadata, of those partitions that have one. Raises UnavailableError."""
+        request = ConsumerGroupTopicPartitions(group, [TopicPartition(p.topic, p.number) for p in partitions])
+        answer = (await self._all(self._client.list_consumer_group_offsets([request], request_timeout=TIMEOUT_S)))[group]
+        if isinstance(answer, KafkaException):
+            raise UnavailableError(f"offsets of group {group}: {answer.args[0].str()}")
+        return {
+            Partition(p.topic, p.partition): CommitPoint(p.offset, p.metadata or "")
+            for p in answer.topic_partitions
+            if p.offset >= 0 and p.error is None
+        }
+
+    async def members(self, group: str) -> list[GroupMember]:
+        """Members of a group. Raises UnavailableError, also where the broker cannot describe groups."""
+        answer = (await self._all(self._client.describe_consumer_groups([group], request_timeout=TIMEOUT_S)))[group]
+        if isinstance(answer, KafkaException):
+            raise UnavailableError(f"members of group {group}: {answer.args[0].str()}")
+        return [
+            GroupMember(
+                member.member_id,
+                member.client_id,
+                member.host,
+                tuple(Partition(p.topic, p.partition) for p in (member.assignment.topic_partitions if member.assignment else ())),
+            )
+            for member in answer.members
+        ]
+
+    async def group_session_timeout_s(self, group: str) -> float | None:
+        """Session timeout that the broker gives members under the `consumer` protocol (KIP-848); None if it will not say."""
+        resource = ConfigResource(ResourceType.GROUP, group)
+        answer = (await self._all(self._client.describe_configs([resource], request_timeout=TIMEOUT_S)))[resource]
+        if isinstance(answer, KafkaException) or "consumer.session.timeout.ms" not in answer:
+            return None
+        return int(answer["consumer.session.timeout.ms"].value) / 1000
+
+    def _list_offsets(self, starts: Mapping[Partition, Start]) -> dict[Partition, int]:
+        futures = self._client.list_offsets(_specs(starts), **_committed_only())
+        return {Partition(p.topic, p.partition): future.result(TIMEOUT_S * 2).offset for p, future in futures.items()}
+
+    @staticmethod
+    async def _all(futures: Mapping[_K, Future[Any]]) -> dict[_K, Any]:
+        """Answers, or the KafkaException in their place. Raises UnavailableError when none comes in time."""
+        try:
+            async with asyncio.timeout(TIMEOUT_S * 2):
+                answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
+        except TimeoutError as error:
+            raise UnavailableError(f"Kafka did not answer within {TIMEOUT_S * 2:g} s") from error
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, KafkaException):
+                raise answer
+        return dict(zip(futures, answers, strict=True))
+
+
+def _committed_only() -> dict[str, Any]:
+    return {"isolation_level": IsolationLevel.READ_COMMITTED, "request_timeout": TIMEOUT_S}
+
+
+def _specs(starts: Mapping[Partition, Start]) -> dict[TopicPartition, OffsetSpec]:
+    specs = {EARLIEST: OffsetSpec.earliest(), LATEST: OffsetSpec.latest()}  # type: ignore[no-untyped-call]
+    return {
+        TopicPartition(p.topic, p.number): specs[start] if isinstance(start, str) else OffsetSpec.for_timestamp(start)
+        for p, start in starts.items()
+    }

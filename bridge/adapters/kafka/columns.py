@@ -1,0 +1,57 @@
+"""From the client library's message objects to columns, one batch per partition."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import KafkaError, Message
+
+from bridge.core.records import Partition, SourceBatch
+from bridge.ports import PartitionFailed, SourceEvent, SourceTrouble
+
+
+def events_of(messages: Iterable[Message]) -> list[SourceEvent]:
+    """Batches in the order in which their partitions first appear; what Kafka said of partitions and itself after them.
+
+    An end-of-partition event moves `next_offset` past the transaction markers at the end.
+    """
+    rows: dict[tuple[str, int], list[Message]] = {}
+    ends: dict[tuple[str, int], int] = {}
+    reports: list[SourceEvent] = []
+    for message in messages:
+        error = message.error()
+        place: tuple[Any, Any] = (message.topic(), message.partition())
+        if error is None:
+            if place in rows:
+                rows[place].append(message)
+            else:
+                rows[place] = [message]
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ends[place] = message.offset() or 0
+        else:
+            reports.append(_report(error, message))
+    batches = [_batch(place, rows.get(place, []), ends.get(place, 0)) for place in dict.fromkeys((*rows, *ends))]
+    return [*batches, *reports]
+
+
+def _batch(place: tuple[str, int], messages: list[Message], end: int) -> SourceBatch:
+    offsets: list[int] = [message.offset() for message in messages]  # type: ignore[misc]
+    return SourceBatch(
+        Partition(*place),
+        max(end, offsets[-1] + 1 if offsets else 0),
+        offsets,
+        [message.timestamp()[1] for message in messages],
+        [message.key() for message in messages],
+        [message.value() for message in messages],
+    )
+
+
+def _report(error: KafkaError, message: Message) -> SourceEvent:
+    topic, number = message.topic(), message.partition()
+    if error.code() == KafkaError._AUTO_OFFSET_RESET and topic is not None and number is not None and number >= 0:
+        detail = (
+            f"Kafka does not have the committed offset any more ({error.str()}): retention removed it, or the topic was "
+            "truncated or created anew. Records may be missing; nothing is skipped without your word"
+        )
+        return PartitionFailed(Partition(topic, number), "offset_out_of_range", detail)
+    subject = f"{topic}: " if topic else ""
+    return SourceTrouble(error.name(), subject + error.str())

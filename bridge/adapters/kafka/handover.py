@@ -1,0 +1,75 @@
+"""Between the consumer's thread and the event loop: events one way, bounded; the end of a drain the other way."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+
+from bridge.core.delivery.commit_metadata import CommitPoint
+from bridge.core.records import Partition
+from bridge.ports import SourceEvent
+
+PENDING_MAX = 64
+"""Events handed over and not taken; each is at most one batch."""
+
+
+class Handover:
+    """`put`, `wait_room` and `wait_for` belong to the thread, `take` and `end` to the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._pending: deque[SourceEvent] = deque()
+        self._changed = asyncio.Event()
+        self._room = threading.Event()
+        self._room.set()
+        self._ended = False
+
+    def put(self, events: Iterable[SourceEvent]) -> None:
+        """Hands events over, in order."""
+        self._pending.extend(events)
+        if len(self._pending) >= PENDING_MAX:
+            self._room.clear()
+            if len(self._pending) < PENDING_MAX:  # taken in between
+                self._room.set()
+        self._call(self._changed.set)
+
+    def wait_room(self, timeout_s: float) -> bool:
+        """Whether the loop has caught up, waiting for it up to `timeout_s`."""
+        return self._room.wait(timeout_s)
+
+    def wait_for(self, drain: "Drain", timeout_s: float) -> Mapping[Partition, CommitPoint] | None:
+        """What may be committed once the loop has drained; None when it has not in time."""
+        return drain.points if drain.done.wait(timeout_s) else None
+
+    async def take(self) -> list[SourceEvent]:
+        """Everything handed over since the last call; waits for something; empty once ended."""
+        while not self._pending and not self._ended:
+            self._changed.clear()
+            await self._changed.wait()
+        events = []
+        while self._pending:
+            events.append(self._pending.popleft())
+        self._room.set()
+        return events
+
+    def end(self) -> None:
+        """No more events will come."""
+        self._ended = True
+        self._call(self._changed.set)
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback)
+
+
+class Drain:
+    """A revocation that waits for the event loop."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.points: Mapping[Partition, CommitPoint] = {}
+
+    def complete(self, points: Mapping[Partition, CommitPoint]) -> None:
+        """Called by the event loop."""
+        self.points = points
+        self.done.set()

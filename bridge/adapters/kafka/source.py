@@ -1,0 +1,283 @@
+"""The Kafka consumer, in a thread of its own. The thread's body is `step`, which a test can call itself.
+
+Rebalances are incremental in both group protocols. Positions are explicit: a partition begins at its committed offset,
+or, without one, at its route's start, which is committed before the first record is read. There is no automatic offset
+reset: where Kafka no longer has an offset, the partition fails by name.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from bridge.adapters.kafka.columns import events_of
+from bridge.adapters.kafka.handover import Drain, Handover
+from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
+from bridge.core.errors import UnavailableError
+from bridge.core.records import Partition, SourceBatch
+from bridge.ports import Assigned, AssignedPartition, Lost, Revoking, SourceEvent, SourceTrouble
+
+POLL_S = 0.1
+GATHER_S = 0.005
+"""After the first record: how long to wait for more, so that a batch is worth its cost."""
+BATCH_RECORDS_MAX = 4000
+BATCH_BYTES = 2 * 1024 * 1024
+LOOK_UP_S = 30.0
+"""Deadline for the questions that an assignment asks (committed offsets, start offsets, metadata)."""
+
+StartOffsets = Callable[[Collection[Partition]], Mapping[Partition, int]]
+"""Where partitions without a committed offset begin; blocking; raises KafkaException."""
+
+
+class KafkaSource:
+    """`Source` over `confluent_kafka.Consumer`."""
+
+    def __init__(
+        self,
+        consumer: Callable[[dict[str, Any]], Consumer],
+        properties: Mapping[str, Any],
+        topics: Sequence[str],
+        start_offsets: StartOffsets,
+        handover: Handover,
+        drain_timeout_s: float,
+    ) -> None:
+        """`consumer` makes the client from its properties; `topics` are names and '^' patterns to subscribe to."""
+        self._start_offsets = start_offsets
+        self._handover = handover
+        self._drain_timeout_s = drain_timeout_s
+        self._commands: deque[Callable[[], None]] = deque()
+        self._assigned: dict[tuple[str, int], int] = {}  # to the offset at which the assignment began
+        self._touched: set[tuple[str, int]] = set()  # assigned or taken away during the current call into the client
+        self._rewind: set[tuple[str, int]] = set()
+        self._record_bytes = 1024.0
+        self._commit_answer: Callable[[KafkaError | None, list[TopicPartition]], None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
+        self._consumer = consumer({**properties, "on_commit": self._on_commit, "error_cb": self._on_error})
+        self._consumer.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    # -- the event loop's side
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    async def events(self) -> Sequence[SourceEvent]:
+        """See `Source`."""
+        return await self._handover.take()
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        """See `Source`."""
+        self._commands.append(lambda: self._consumer.pause(self._still_assigned(partitions)))
+
+    def resume(self, partitions: Collection[Partition]) -> None:
+        """See `Source`."""
+        self._commands.append(lambda: self._consumer.resume(self._still_assigned(partitions)))
+
+    async def commit(self, points: Mapping[Partition, CommitPoint], timeout_s: float = 10.0) -> Mapping[Partition, str]:
+        """See `Source`. One commit is under way at a time."""
+        answer: asyncio.Future[Mapping[Partition, str]] = self._loop.create_future()
+        self._commands.append(lambda: self._commit(points, answer))
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError as error:
+            raise UnavailableError(f"no answer to an offset commit within {timeout_s:g} s") from error
+
+    async def close(self, timeout_s: float = 15.0) -> None:
+        """See `Source`. Raises UnavailableError when the client does not end in time."""
+        self._closing.set()
+        if not self._thread.is_alive():
+            return
+        await asyncio.to_thread(self._thread.join, timeout_s)
+        if self._thread.is_alive():
+            raise UnavailableError(f"the Kafka consumer did not leave its group within {timeout_s:g} s")
+
+    # -- the thread's side
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set():
+                self.step()
+        except KafkaException as error:
+            self._handover.put([SourceTrouble(error.args[0].name(), f"the consumer ended: {error.args[0].str()}")])
+        finally:
+            self._closing.set()  # nothing is drained any more
+            self._consumer.close()
+            self._handover.end()
+
+    def step(self) -> None:
+        """One turn: carries out what the event loop asked for, then hands over what Kafka has."""
+        self._run_commands()
+        if not self._handover.wait_room(POLL_S):
+            return
+        self._touched.clear()
+        first = self._consumer.poll(POLL_S)
+        if first is None:
+            return
+        count = int(max(1, min(BATCH_RECORDS_MAX, BATCH_BYTES / self._record_bytes)))
+        events = events_of(self._ours([first, *self._consumer.consume(count, GATHER_S)]))
+        self._learn_size(events)
+        self._handover.put(events)
+
+    def _learn_size(self, events: Iterable[SourceEvent]) -> None:
+        for event in events:
+            if isinstance(event, SourceBatch) and event.values:
+                mean = sum(len(value) for value in event.values if value is not None) / len(event.values)
+                self._record_bytes = max(64.0, 0.9 * self._record_bytes + 0.1 * mean, mean / 4)
+
+    def _run_commands(self) -> None:
+        while self._commands:
+            command = self._commands.popleft()
+            try:
+                command()
+            except KafkaException as error:  # the assignment changed meanwhile; its events say how
+                self._handover.put([SourceTrouble(error.args[0].name(), error.args[0].str())])
+        self._seek_back()
+
+    def _ours(self, messages: list[Message]) -> list[Message]:
+        """Messages of a partition that changed hands during the call may be of the assignment before: read them again."""
+        if not self._touched and not self._rewind:
+            return messages
+        doubtful = {(m.topic(), m.partition()) for m in messages} & (self._touched | self._rewind)
+        self._rewind |= {place for place in doubtful if place in self._assigned}
+        return [m for m in messages if (m.topic(), m.partition()) not in doubtful]
+
+    def _seek_back(self) -> None:
+        for place in list(self._rewind):
+            if place in self._assigned:
+                try:
+                    self._consumer.seek(TopicPartition(*place, self._assigned[place]))
+                except KafkaException:
+                    continue  # not fetching yet: tried again in the next step, its messages are dropped until then
+            self._rewind.discard(place)
+
+    # -- rebalance callbacks, called inside poll, consume and close
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            assigned = self._positions(consumer, partitions)
+        except KafkaException as error:
+            # Without positions nothing may be read. The members that know them will be asked again after a rejoin.
+            self._handover.put([SourceTrouble(error.args[0].name(), f"no positions for an assignment: {error.args[0].str()}")])
+            raise
+        for entry in assigned:
+            place = (entry.partition.topic, entry.partition.number)
+            self._assigned[place] = entry.offset
+            self._touched.add(place)
+        self._handover.put([Assigned(assigned)])
+        consumer.incremental_assign([TopicPartition(e.partition.topic, e.partition.number, e.offset) for e in assigned])
+
+    def _positions(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[AssignedPartition]:
+        committed = self._committed_of_topics(consumer, {p.topic for p in partitions})
+        ours = [Partition(p.topic, p.partition) for p in partitions]
+        fresh = [partition for partition in ours if committed[partition].offset < 0]
+        slices = {topic: _slices(topic, committed) for topic in {p.topic for p in partitions}}
+        start = dict(self._start_offsets(fresh)) if fresh else {}
+        if start:
+            points = [
+                TopicPartition(p.topic, p.number, offset, encode(CommitMetadata(slices=slices[p.topic])))
+                for p, offset in start.items()
+            ]
+            consumer.commit(offsets=points, asynchronous=False)
+        return [
+            AssignedPartition(p, start.get(p, committed[p].offset), committed[p].metadata or "", slices[p.topic]) for p in ours
+        ]
+
+    def _committed_of_topics(self, consumer: Consumer, topics: set[str]) -> dict[Partition, TopicPartition]:
+        """Committed offsets of all partitions of these topics, ours or not: they tell N of `partition_key: partition`."""
+        every = []
+        for topic in topics:
+            metadata = consumer.list_topics(topic, LOOK_UP_S).topics[topic]
+            every += [TopicPartition(topic, number) for number in metadata.partitions]
+        answers = consumer.committed(every, LOOK_UP_S)
+        for answer in answers:
+            if answer.error is not None:
+                raise KafkaException(answer.error)
+        return {Partition(answer.topic, answer.partition): answer for answer in answers}
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        drain = Drain()
+        ours = [Partition(p.topic, p.partition) for p in partitions]
+        if not self._closing.is_set():
+            self._handover.put([Revoking(ours, drain.complete)])
+            points = self._handover.wait_for(drain, self._drain_timeout_s) or {}
+            with suppress(KafkaException):  # then it stays uncommitted, and the next owner reads it again
+                self._commit_now(consumer, points)
+        self._forget(partitions)
+        consumer.incremental_unassign(partitions)
+
+    def _commit_now(self, consumer: Consumer, points: Mapping[Partition, CommitPoint]) -> None:
+        if points:
+            offsets = [TopicPartition(p.topic, p.number, point.offset, point.metadata) for p, point in points.items()]
+            consumer.commit(offsets=offsets, asynchronous=False)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._handover.put([Lost([Partition(p.topic, p.partition) for p in partitions])])
+        self._forget(partitions)
+        consumer.incremental_unassign(partitions)
+
+    def _forget(self, partitions: list[TopicPartition]) -> None:
+        for p in partitions:
+            self._assigned.pop((p.topic, p.partition), None)
+            self._rewind.discard((p.topic, p.partition))
+            self._touched.add((p.topic, p.partition))
+
+    # -- commits
+
+    def _commit(self, points: Mapping[Partition, CommitPoint], answer: "asyncio.Future[Mapping[Partition, str]]") -> None:
+        offsets = [
+            TopicPartition(p.topic, p.number, point.offset, point.metadata)
+            for p, point in points.items()
+            if (p.topic, p.number) in self._assigned
+        ]
+        sent = {(o.topic, o.partition): o.offset for o in offsets}
+
+        def answered(error: KafkaError | None, results: list[TopicPartition]) -> None:
+            if {(r.topic, r.partition): r.offset for r in results} != sent:
+                return  # the late answer to an earlier commit
+            self._commit_answer = None
+            refused = {
+                Partition(r.topic, r.partition): (r.error or error).str()  # type: ignore[union-attr]
+                for r in results
+                if r.error is not None or error is not None
+            }
+            self._answer(answer, refused)
+
+        if not offsets:
+            self._answer(answer, {})
+            return
+        self._commit_answer = answered
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            answered(error.args[0], offsets)
+
+    def _answer(self, answer: "asyncio.Future[Mapping[Partition, str]]", refused: Mapping[Partition, str]) -> None:
+        def set_result() -> None:
+            if not answer.done():  # else nobody waits any more
+                answer.set_result(refused)
+
+        self._loop.call_soon_threadsafe(set_result)
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        if self._commit_answer is not None:
+            self._commit_answer(error, partitions)
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._handover.put([SourceTrouble(error.name(), error.str())])
+
+    def _still_assigned(self, partitions: Collection[Partition]) -> list[TopicPartition]:
+        return [TopicPartition(p.topic, p.number) for p in partitions if (p.topic, p.number) in self._assigned]
+
+
+def _slices(topic: str, committed: Mapping[Partition, TopicPartition]) -> int:
+    """N: what an earlier commit of this topic says, else its number of partitions now."""
+    of_topic = [answer for partition, answer in committed.items() if partition.topic == topic]
+    known = [n for answer in of_topic if (n := decode(answer.metadata).slices) is not None]
+    return min(known, default=len(of_topic))

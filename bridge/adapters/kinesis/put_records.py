@@ -1,0 +1,115 @@
+"""The PutRecords exchange as bytes: the request's body, and what each answer means.
+
+JSON 1.1 protocol of the Kinesis API. The body is written here because botocore's serialiser costs several times as much
+as the rest of the line.
+"""
+
+from collections import Counter
+from typing import Any
+
+import orjson
+from pybase64 import b64encode
+
+from bridge.core.delivery.requests import Request
+from bridge.core.records import Outcome, PutAnswer
+
+TARGET = "Kinesis_20131202.PutRecords"
+CONTENT_TYPE = "application/x-amz-json-1.1"
+
+_THROTTLED = {
+    "ProvisionedThroughputExceededException",
+    "LimitExceededException",
+    "ThrottlingException",
+    "Throttling",
+    "RequestLimitExceeded",
+    "KMSThrottlingException",
+    "SlowDown",
+}
+_REJECTED = {"ValidationException", "InvalidArgumentException", "SerializationException"}
+_TRANSIENT = {"ResourceInUseException", "ExpiredTokenException", "RequestExpired", "RequestTimeTooSkewed"}
+"""Certainly not stored: a stream that is not ACTIVE yet, credentials that are renewed by the next request."""
+
+
+def stream_member(stream: str) -> dict[str, str]:
+    """How a request names a stream given by its name or its ARN."""
+    return {"StreamARN": stream} if stream.startswith("arn:") else {"StreamName": stream}
+
+
+def encode(stream: str, request: Request) -> bytes:
+    """Body of a PutRecords call."""
+    dumps = orjson.dumps
+    explicit = request.explicit_hash_keys
+    rows = zip(request.datas, request.partition_keys, strict=True)
+    if any(explicit):
+        hashes = [b"" if text is None else b',"ExplicitHashKey":"%b"' % text.encode() for text in explicit]
+        records = [
+            b'{"Data":"%b","PartitionKey":%b%b}' % (b64encode(data), dumps(key), place)
+            for (data, key), place in zip(rows, hashes, strict=True)
+        ]
+    else:
+        records = [b'{"Data":"%b","PartitionKey":%b}' % (b64encode(data), dumps(key)) for data, key in rows]
+    return dumps(stream_member(stream))[:-1] + b',"Records":[' + b",".join(records) + b"]}"
+
+
+def decode(status: int, body: bytes, records: int) -> PutAnswer:
+    """What the service answered to a request of so many records.
+
+    Whatever is not certain counts as unknown: a 5xx may stand for a stored request, and so does an answer that does not
+    have one entry per record.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        document = None
+    if not isinstance(document, dict):
+        return PutAnswer(Outcome.UNKNOWN, code=f"Http{status}", message="the answer is not a JSON object")
+    if status == 200:
+        return _entries(document.get("Records"), records)
+    code = str(document.get("__type", f"Http{status}")).rsplit("#", 1)[-1]
+    message = str(document.get("message") or document.get("Message") or "")
+    return PutAnswer(_class_of(status, code), code=code, message=message)
+
+
+def _class_of(status: int, code: str) -> Outcome:
+    if code in _THROTTLED or status == 429:
+        return Outcome.THROTTLED
+    if status >= 500:
+        return Outcome.UNKNOWN
+    if code in _REJECTED:
+        return Outcome.REJECTED
+    if code in _TRANSIENT:
+        return Outcome.TRANSIENT
+    return Outcome.FATAL
+
+
+def _entries(entries: Any, records: int) -> PutAnswer:  # noqa: ANN401 - what the service sent
+    if not isinstance(entries, list) or len(entries) != records:
+        count = len(entries) if isinstance(entries, list) else "no"
+        return PutAnswer(Outcome.UNKNOWN, code="AnswerShape", message=f"{count} entries for {records} records")
+    try:
+        shard_ids = [entry["ShardId"] for entry in entries]
+        sequence_numbers = [entry["SequenceNumber"] for entry in entries]
+    except (KeyError, TypeError):
+        return _mixed(entries)
+    if None in shard_ids or None in sequence_numbers:
+        return _mixed(entries)
+    return PutAnswer(None, [Outcome.STORED] * records, shard_ids, sequence_numbers)
+
+
+def _mixed(entries: list[Any]) -> PutAnswer:
+    """Entries of which some failed. One that names neither a sequence number nor an error is unknown."""
+    outcomes, shard_ids, sequence_numbers, codes = [], [], [], Counter[str]()
+    for entry in entries:
+        fields = entry if isinstance(entry, dict) else {}
+        shard_id, sequence_number, code = fields.get("ShardId"), fields.get("SequenceNumber"), fields.get("ErrorCode")
+        shard_ids.append(shard_id or "")
+        sequence_numbers.append(sequence_number or "")
+        if code:
+            codes[str(code)] += 1
+            outcomes.append(Outcome.THROTTLED if code in _THROTTLED else Outcome.TRANSIENT)
+        elif shard_id and sequence_number:
+            outcomes.append(Outcome.STORED)
+        else:
+            codes["AnswerShape"] += 1
+            outcomes.append(Outcome.UNKNOWN)
+    return PutAnswer(None, outcomes, shard_ids, sequence_numbers, codes=dict(codes))

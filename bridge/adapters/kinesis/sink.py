@@ -1,0 +1,78 @@
+"""PutRecords over one pooled HTTP session: our own body, botocore's signature, the session's credentials and endpoint."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError
+
+from bridge.adapters.kinesis.put_records import CONTENT_TYPE, TARGET, decode, encode
+from bridge.core.delivery.requests import Request
+from bridge.core.records import Outcome, PutAnswer
+
+KEEPALIVE_S = 15.0
+"""Below the idle time after which the service or a proxy may close: a POST on such a connection ends in doubt."""
+CONNECT_TIMEOUT_S = 3.0
+
+
+class KinesisSink:
+    """`Sink` over HTTP. One call is one request: it never retries."""
+
+    def __init__(self, http: aiohttp.ClientSession, credentials: Any, region: str, endpoint_url: str) -> None:  # noqa: ANN401 - aiobotocore is untyped
+        self._http = http
+        self._credentials = credentials
+        self._region = region
+        self._url = endpoint_url.rstrip("/") + "/"
+
+    async def put(self, stream: str, request: Request) -> PutAnswer:
+        """See `Sink`."""
+        body = encode(stream, request)
+        try:
+            headers = await self._signed(body)
+        except BotoCoreError as error:
+            return PutAnswer(Outcome.FATAL, code=type(error).__name__, message=str(error))
+        if headers is None:
+            return PutAnswer(Outcome.FATAL, code="NoCredentials", message="no AWS credentials found")
+        try:
+            async with self._http.post(self._url, data=body, headers=headers) as response:
+                return decode(response.status, await response.read(), len(request))
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+            return PutAnswer(Outcome.FATAL, code="Tls", message=str(error))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            return PutAnswer(Outcome.TRANSIENT, code="Unreachable", message=str(error))
+        except TimeoutError:
+            return PutAnswer(Outcome.UNKNOWN, code="Timeout", message="no answer within the request timeout")
+        except (aiohttp.ClientError, OSError) as error:
+            return PutAnswer(Outcome.UNKNOWN, code="ConnectionLost", message=str(error))
+
+    async def _signed(self, body: bytes) -> dict[str, str] | None:
+        if self._credentials is None:
+            return None
+        frozen = await self._credentials.get_frozen_credentials()
+        headers = {"X-Amz-Target": TARGET, "Content-Type": CONTENT_TYPE}
+        signed = AWSRequest(method="POST", url=self._url, data=body, headers=headers)
+        SigV4Auth(frozen, "kinesis", self._region).add_auth(signed)
+        return dict(signed.headers.items())
+
+
+@asynccontextmanager
+async def open_sink(
+    session: Any,  # noqa: ANN401 - aiobotocore is untyped
+    endpoint_url: str,
+    region: str,
+    request_timeout_s: float,
+    connections_max: int,
+) -> AsyncIterator[KinesisSink]:
+    """A sink whose connections close at the end. TLS certificates are verified."""
+    timeout = aiohttp.ClientTimeout(
+        total=request_timeout_s, connect=min(CONNECT_TIMEOUT_S, request_timeout_s), sock_connect=CONNECT_TIMEOUT_S
+    )
+    connector = aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=KEEPALIVE_S)
+    async with asyncio.timeout(30):
+        credentials = await session.get_credentials()
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as http:
+        yield KinesisSink(http, credentials, region, endpoint_url)

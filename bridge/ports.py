@@ -1,0 +1,142 @@
+"""What the application asks of the outside world. Adapters implement these; nothing else crosses the border."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.core.delivery.commit_metadata import CommitPoint
+from bridge.core.delivery.requests import Request
+from bridge.core.delivery.shard_map import ShardMap
+from bridge.core.records import Partition, PutAnswer, SourceBatch
+
+# -- Kafka
+
+
+@dataclass(slots=True, frozen=True)
+class AssignedPartition:
+    """A partition that is ours from now on; `offset` is the next to read, `metadata` what was committed beside it.
+
+    `slices` is N of `partition_key: partition`: that of the topic's earlier commits, else its number of partitions.
+    """
+
+    partition: Partition
+    offset: int
+    metadata: str
+    slices: int
+
+
+@dataclass(slots=True, frozen=True)
+class Assigned:
+    """Partitions added to the assignment. Their records follow."""
+
+    partitions: Sequence[AssignedPartition]
+
+
+@dataclass(slots=True, frozen=True)
+class Revoking:
+    """Partitions that leave as soon as `complete` is called with what may be committed for them."""
+
+    partitions: Sequence[Partition]
+    complete: Callable[[Mapping[Partition, CommitPoint]], None]
+
+
+@dataclass(slots=True, frozen=True)
+class Lost:
+    """Partitions that are not ours any more: nothing may be committed for them."""
+
+    partitions: Sequence[Partition]
+
+
+@dataclass(slots=True, frozen=True)
+class PartitionFailed:
+    """Kafka will not hand over more of this partition; `reason` is a short name, `detail` a sentence."""
+
+    partition: Partition
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True, frozen=True)
+class SourceTrouble:
+    """Something is wrong with Kafka as a whole; the source keeps trying."""
+
+    code: str
+    message: str
+
+
+SourceEvent = Assigned | Revoking | Lost | SourceBatch | PartitionFailed | SourceTrouble
+
+
+class Source(Protocol):
+    """Reads the partitions that the consumer group gives us."""
+
+    async def events(self) -> Sequence[SourceEvent]:
+        """What happened since the last call, in order; waits for something. Empty once the source is closed."""
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        """Hand over no more records of these partitions; a few that are on the way may still come."""
+
+    def resume(self, partitions: Collection[Partition]) -> None:
+        """The opposite of `pause`."""
+
+    async def commit(self, points: Mapping[Partition, CommitPoint]) -> Mapping[Partition, str]:
+        """Commits those partitions that are still assigned.
+
+        Returns the partitions that Kafka refused, with its reason. Raises UnavailableError without an answer in time.
+        """
+
+    async def close(self) -> None:
+        """Leaves the group."""
+
+
+class OffsetDirectory(Protocol):
+    """What can be asked about partitions without reading them."""
+
+    async def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """Offset after the last committed record of each partition; unknown ones are left out.
+
+        Raises UnavailableError.
+        """
+
+
+# -- Kinesis
+
+
+class Sink(Protocol):
+    """Puts records into a stream."""
+
+    async def put(self, stream: str, request: Request) -> PutAnswer:
+        """Sends one PutRecords request, once. Never raises for what the service or the network did: see Outcome."""
+
+
+@dataclass(slots=True, frozen=True)
+class StreamDescription:
+    """An ACTIVE or UPDATING stream: its open shards and the largest record (data and partition key) it takes, in bytes."""
+
+    shard_map: ShardMap
+    record_bytes_max: int
+
+
+class ShardDirectory(Protocol):
+    """Knows the shards of a stream."""
+
+    async def describe(self, stream: str) -> StreamDescription:
+        """Asks the service.
+
+        Raises:
+            UnavailableError: no answer, or none that can be used now.
+            RefusedError: the stream does not exist, or may not be described, or cannot be written in order.
+        """
+
+
+# -- the rest
+
+
+class Clock(Protocol):
+    """Time."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, from an arbitrary start."""
+
+    def wall_ms(self) -> float:
+        """Milliseconds since the epoch, as Kafka's timestamps."""
