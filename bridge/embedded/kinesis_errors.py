@@ -1,0 +1,81 @@
+"""Errors of the Kinesis API, one class per AWS error code.
+
+Source of the codes: the error sections of the Kinesis Data Streams API reference and its page "Common errors".
+"""
+
+from typing import ClassVar
+
+
+class KinesisError(Exception):
+    """An answer that is an error: `code` is AWS's error code, `status` the HTTP status, `message` the text."""
+
+    code: ClassVar[str] = "InternalFailure"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class _RequestError(KinesisError):
+    status = 400
+
+
+class ResourceNotFoundException(_RequestError):
+    code = "ResourceNotFoundException"
+
+
+class ResourceInUseException(_RequestError):
+    code = "ResourceInUseException"
+
+
+class InvalidArgumentException(_RequestError):
+    code = "InvalidArgumentException"
+
+
+class ValidationException(_RequestError):
+    code = "ValidationException"
+
+
+class LimitExceededException(_RequestError):
+    code = "LimitExceededException"
+
+
+class ProvisionedThroughputExceededException(_RequestError):
+    code = "ProvisionedThroughputExceededException"
+
+
+class ExpiredIteratorException(_RequestError):
+    code = "ExpiredIteratorException"
+
+
+class ExpiredNextTokenException(_RequestError):
+    code = "ExpiredNextTokenException"
+
+
+class DryRunOperationException(_RequestError):
+    code = "DryRunOperationException"
+
+
+class SerializationException(_RequestError):
+    code = "SerializationException"
+
+
+class UnknownOperationException(_RequestError):
+    code = "UnknownOperationException"
+
+
+class MissingAuthenticationTokenException(_RequestError):
+    code = "MissingAuthenticationTokenException"
+
+
+class RequestEntityTooLargeException(_RequestError):
+    code = "RequestEntityTooLargeException"
+    status = 413
+
+
+def constraint_broken(value: object, member: str, must: str) -> ValidationException:
+    """A ValidationException worded as the service words a broken constraint of its interface."""
+    return ValidationException(
+        f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: Member must {must}"
+    )

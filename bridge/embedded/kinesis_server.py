@@ -1,0 +1,158 @@
+"""The Kinesis model behind HTTP, so that unmodified AWS clients can use it.
+
+Protocol: AWS JSON 1.1, as in the Kinesis Data Streams API reference; no CBOR, no SubscribeToShard. Signatures are not
+verified, but a request must carry one. As a process: `python -m bridge.embedded.kinesis_server --port 4567`.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import uvloop
+from aiohttp import web
+
+from bridge.core.quotas import REQUEST_BYTES_MAX
+from bridge.embedded.control_operations import CONTROL_OPERATIONS
+from bridge.embedded.kinesis_errors import (
+    KinesisError,
+    MissingAuthenticationTokenException,
+    RequestEntityTooLargeException,
+    SerializationException,
+    UnknownOperationException,
+)
+from bridge.embedded.kinesis_model import KinesisModel
+from bridge.embedded.record_operations import RECORD_OPERATIONS
+from bridge.embedded.request_fields import RequestFields
+
+TARGET_PREFIX = "Kinesis_20131202."
+CONTENT_TYPE = "application/x-amz-json-1.1"
+BODY_BYTES_MAX = 2 * REQUEST_BYTES_MAX
+"""A full request is 4/3 as large in base64, plus JSON around 500 records."""
+
+_LATENCY_PARTS = 2
+
+
+def answer(model: KinesisModel, operation: str, body: bytes, now: float) -> bytes:
+    """The body of one call's answer; raises KinesisError. Pure: the same for the HTTP skin and in process."""
+    record_operation = RECORD_OPERATIONS.get(operation)
+    control_operation = CONTROL_OPERATIONS.get(operation)
+    if record_operation is None and control_operation is None:
+        raise UnknownOperationException(f"{operation!r} is not an operation of this service.")
+    members = _members(body)
+    if record_operation is not None:
+        return record_operation(model, members, now)
+    assert control_operation is not None
+    return orjson.dumps(control_operation(model, RequestFields(members), now))
+
+
+@asynccontextmanager
+async def serve_kinesis(
+    model: KinesisModel,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    clock: Callable[[], float] = time.time,
+    latency: float = 0.0,
+) -> AsyncIterator[str]:
+    """Serves the model until the block ends; yields the endpoint URL. `latency` is in seconds per call, `clock` gives
+    seconds since the epoch and is also what the Date header tells. Raises OSError when the port is taken."""
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app.router.add_route("*", "/{path:.*}", _handler(model, clock, latency))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, shutdown_timeout=1.0)
+        await site.start()
+        yield f"http://{host}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def _handler(model: KinesisModel, clock: Callable[[], float], latency: float) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        if latency:
+            await asyncio.sleep(latency / _LATENCY_PARTS)
+        status = 200
+        try:
+            operation = _operation(request)
+            content = answer(model, operation, await _body(request), clock())
+        except KinesisError as error:
+            status = error.status
+            content = orjson.dumps({"__type": error.code, "message": error.message})
+        if latency:
+            await asyncio.sleep(latency / _LATENCY_PARTS)
+        headers = {
+            "Content-Type": CONTENT_TYPE,
+            "x-amzn-RequestId": str(uuid4()),
+            "Date": formatdate(clock(), usegmt=True),
+        }
+        return web.Response(body=content, status=status, headers=headers)
+
+    return handle
+
+
+def _operation(request: web.Request) -> str:
+    target = request.headers.get("X-Amz-Target", "")
+    if request.method != "POST" or not target.startswith(TARGET_PREFIX):
+        raise UnknownOperationException("The request names no operation of this service.")
+    if request.content_type != CONTENT_TYPE:
+        raise UnknownOperationException(f"Only {CONTENT_TYPE} is understood.")
+    if "Authorization" not in request.headers and "X-Amz-Signature" not in request.query:
+        raise MissingAuthenticationTokenException("Missing Authentication Token")
+    return target.removeprefix(TARGET_PREFIX)
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise RequestEntityTooLargeException(f"Request size exceeds {BODY_BYTES_MAX} bytes.") from None
+
+
+def _members(body: bytes) -> dict[str, Any]:
+    try:
+        members = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise SerializationException(str(error)) from None
+    if not isinstance(members, dict):
+        raise SerializationException("The request is not a JSON object.")
+    return members
+
+
+async def _serve_until_stopped(options: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    model = KinesisModel(enforce_limits=not options.no_limits, transition_s=options.transition)
+    async with serve_kinesis(model, options.host, options.port, latency=options.latency) as url:
+        sys.stdout.write(f"{url}\n")
+        sys.stdout.flush()
+        if options.ready_file is not None:
+            options.ready_file.write_text(f"{url}\n")
+        await stop.wait()
+
+
+def main() -> None:
+    """Runs the server until SIGTERM or SIGINT; prints its address once it can be used."""
+    parser = argparse.ArgumentParser(prog="kinesis_server", description="Kinesis Data Streams in memory, over HTTP")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--no-limits", action="store_true", help="no shard rate limits, no account quotas")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds added to each call")
+    parser.add_argument("--transition", type=float, default=0.0, help="seconds that creating, resharding, deleting take")
+    parser.add_argument("--ready-file", type=Path, help="gets the address once it can be used")
+    uvloop.run(_serve_until_stopped(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""PutRecords in three steps: `place` checks and routes, `decide` applies the limits, `store` writes.
+
+Only `store` changes records and budgets, so what is stored can be decided elsewhere too (injected faults).
+A request is columns; its records are named by their index in it.
+"""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from bridge.core.quotas import HASH_KEY_MAX, MIB, REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX
+from bridge.embedded.kinesis_errors import (
+    InvalidArgumentException,
+    ProvisionedThroughputExceededException,
+    constraint_broken,
+)
+from bridge.embedded.shard import Shard, milliseconds
+from bridge.embedded.stream import Stream, partition_key_bytes
+
+
+class RecordError(NamedTuple):
+    """Why one record of a request was refused: AWS's ErrorCode and ErrorMessage."""
+
+    code: str
+    message: str
+
+
+class PutAnswer(NamedTuple):
+    """One entry per record of the request. A record in `errors` has empty text in both columns."""
+
+    shard_ids: list[str]
+    sequence_numbers: list[str]
+    errors: dict[int, RecordError]
+
+
+class PlacedRequest(NamedTuple):
+    """A valid request: sizes are bytes of data and partition key, groups the indices of each open shard's records."""
+
+    partition_keys: list[str]
+    datas: list[bytes]
+    sizes: list[int]
+    groups: dict[int, list[int]]
+
+
+class Decision(NamedTuple):
+    """Which records to store, by shard in the order to store them, and the refused ones."""
+
+    stored: list[tuple[Shard, list[int]]]
+    refused: dict[int, RecordError]
+
+
+def place(
+    stream: Stream, partition_keys: list[str], explicit_hash_keys: list[int | None] | None, datas: list[bytes]
+) -> PlacedRequest:
+    """Raises ValidationException or InvalidArgumentException when a request limit is broken."""
+    count = len(datas)
+    if not 0 < count <= REQUEST_RECORDS_MAX:
+        must = "greater than or equal to 1" if not count else f"less than or equal to {REQUEST_RECORDS_MAX}"
+        raise constraint_broken(f"[{count} records]", "records", f"have length {must}")
+    if explicit_hash_keys is None or stream.distribution == "AUTO":
+        slots, key_sizes = stream.route(partition_keys)
+    else:
+        slots, key_sizes = _route_explicitly(stream, partition_keys, explicit_hash_keys)
+    sizes = [size + len(data) for size, data in zip(key_sizes, datas, strict=True)]
+    if max(sizes) > stream.max_record_bytes:
+        raise InvalidArgumentException(f"Record size exceeds {stream.max_record_kib} KiB limit")
+    if sum(sizes) > REQUEST_BYTES_MAX:
+        raise InvalidArgumentException(f"Records size exceeds {REQUEST_BYTES_MAX // MIB} MB limit")
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index, slot in enumerate(slots):
+        groups[slot].append(index)
+    return PlacedRequest(partition_keys, datas, sizes, groups)
+
+
+def decide(stream: Stream, request: PlacedRequest, now: float, account: str) -> Decision:
+    """Fills each shard's room in the order of the request; a record that no longer fits is refused, a smaller one after it
+    may still fit."""
+    stored: list[tuple[Shard, list[int]]] = []
+    refused: dict[int, RecordError] = {}
+    for slot, indices in request.groups.items():
+        shard = stream.open_shards[slot]
+        admitted = _admitted(shard, indices, request.sizes, now)
+        if admitted:
+            stored.append((shard, admitted))
+        if len(admitted) < len(indices):
+            error = rate_exceeded(shard, stream, account)
+            refused.update(dict.fromkeys(set(indices).difference(admitted), error))
+    return Decision(stored, refused)
+
+
+def admit_all(stream: Stream, request: PlacedRequest) -> Decision:
+    """The decision of a service without limits."""
+    return Decision([(stream.open_shards[slot], indices) for slot, indices in request.groups.items()], {})
+
+
+def store(stream: Stream, request: PlacedRequest, decision: Decision, now: float) -> PutAnswer:
+    """Appends what was decided, charges each shard for it, and answers in the order of the request."""
+    keys, datas, sizes, _ = request
+    shard_ids = [""] * len(datas)
+    numbers = [""] * len(datas)
+    horizon_ms = milliseconds(stream.trim_horizon(now))
+    for shard, indices in decision.stored:
+        shard.trim(horizon_ms)
+        shard.writes.take(len(indices), sum([sizes[index] for index in indices]), now)
+        given = shard.append([keys[index] for index in indices], [datas[index] for index in indices], now)
+        shard_id = shard.shard_id
+        for index, number in zip(indices, given, strict=True):
+            shard_ids[index] = shard_id
+            numbers[index] = number
+    return PutAnswer(shard_ids, numbers, decision.refused)
+
+
+def rate_exceeded(shard: Shard, stream: Stream, account: str) -> RecordError:
+    """The error of a throttled record, worded as in the API reference of PutRecords."""
+    return RecordError(
+        ProvisionedThroughputExceededException.code,
+        f"Rate exceeded for shard {shard.shard_id} in stream {stream.name} under account {account}.",
+    )
+
+
+def _route_explicitly(
+    stream: Stream, partition_keys: list[str], explicit_hash_keys: list[int | None]
+) -> tuple[list[int], list[int]]:
+    slots, sizes = [], []
+    for key, explicit in zip(partition_keys, explicit_hash_keys, strict=True):
+        if explicit is None:
+            (slot,), (size,) = stream.route([key])
+        elif 0 <= explicit <= HASH_KEY_MAX:
+            slot, size = stream.slot_of(explicit), partition_key_bytes(key)
+        else:
+            raise InvalidArgumentException(
+                f"Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. {explicit}"
+            )
+        slots.append(slot)
+        sizes.append(size)
+    return slots, sizes
+
+
+def _admitted(shard: Shard, indices: list[int], sizes: list[int], now: float) -> list[int]:
+    records, room = shard.writes.room(now)
+    if len(indices) <= records and sum([sizes[index] for index in indices]) <= room:
+        return indices
+    admitted: list[int] = []
+    unused = shard.writes.is_unused(now)
+    for index in indices:
+        size = sizes[index]
+        # A record above a second's budget is allowed on streams with large records; it waits for an unused second.
+        if records > 0 and (size <= room or (unused and not admitted)):
+            admitted.append(index)
+            records -= 1
+            room -= size
+    return admitted

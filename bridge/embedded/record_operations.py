@@ -1,0 +1,124 @@
+"""The operations that write and read records, from a request's JSON members to the bytes of its answer.
+
+Data is base64 in JSON. PutRecords is the hot path: columns, and its answer is put together as text.
+"""
+
+import binascii
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pybase64
+
+from bridge.embedded.kinesis_errors import SerializationException, ValidationException, constraint_broken
+from bridge.embedded.kinesis_model import KinesisModel
+from bridge.embedded.put_path import PutAnswer
+from bridge.embedded.request_fields import RequestFields, hash_key_number
+from bridge.embedded.shard_listing import child_shard_shape
+
+RecordOperation = Callable[[KinesisModel, dict[str, Any], float], bytes]
+
+
+def put_records(model: KinesisModel, members: dict[str, Any], now: float) -> bytes:
+    request = RequestFields(members)
+    stream, dry_run = request.stream(), request.flag("DryRun")
+    records = members.get("Records")
+    if not isinstance(records, list):
+        raise ValidationException(
+            "1 validation error detected: Value null at 'records' failed to satisfy constraint: Member must not be null"
+        )
+    decode = pybase64.b64decode
+    try:
+        partition_keys = [record["PartitionKey"] for record in records]
+        datas = [decode(record["Data"], validate=True) for record in records]
+        hash_keys = _explicit_hash_keys(records)
+    except KeyError as missing:
+        name = str(missing.args[0])
+        raise constraint_broken(None, f"records.member.{name[0].lower()}{name[1:]}", "not be null") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SerializationException(f"Records: {error}") from None
+    if not all(map(str.__instancecheck__, partition_keys)):
+        raise SerializationException("PartitionKey is not a string.")
+    return put_records_answer(model.put_records(stream, partition_keys, hash_keys, datas, now, dry_run))
+
+
+def put_records_answer(answer: PutAnswer) -> bytes:
+    """JSON of a PutRecords answer."""
+    entries = [
+        f'{{"SequenceNumber":"{number}","ShardId":"{shard_id}"}}'
+        for shard_id, number in zip(answer.shard_ids, answer.sequence_numbers, strict=True)
+    ]
+    for index, error in answer.errors.items():
+        entries[index] = orjson.dumps({"ErrorCode": error.code, "ErrorMessage": error.message}).decode()
+    return f'{{"FailedRecordCount":{len(answer.errors)},"Records":[{",".join(entries)}]}}'.encode()
+
+
+def put_record(model: KinesisModel, members: dict[str, Any], now: float) -> bytes:
+    request = RequestFields(members)
+    explicit = request.optional_text("ExplicitHashKey")
+    if request.has("SequenceNumberForOrdering"):
+        hash_key_text = request.text("SequenceNumberForOrdering")
+        if not hash_key_text.isdecimal():
+            raise constraint_broken(
+                hash_key_text, "sequenceNumberForOrdering", "satisfy regular expression pattern: 0|([1-9]\\d{0,128})"
+            )
+    shard_id, number = model.put_record(
+        request.stream(),
+        request.text("PartitionKey"),
+        None if explicit is None else hash_key_number(explicit, "ExplicitHashKey"),
+        _decoded(request.text("Data")),
+        now,
+        request.flag("DryRun"),
+    )
+    return orjson.dumps({"ShardId": shard_id, "SequenceNumber": number})
+
+
+def get_shard_iterator(model: KinesisModel, members: dict[str, Any], now: float) -> bytes:
+    request = RequestFields(members)
+    kind = request.text("ShardIteratorType")
+    start: str | float | None = None
+    if kind.endswith("_SEQUENCE_NUMBER"):
+        start = request.optional_text("StartingSequenceNumber")
+    elif kind == "AT_TIMESTAMP":
+        start = request.timestamp("Timestamp")
+    iterator = model.get_shard_iterator(request.stream(), request.text("ShardId"), kind, now, start, request.flag("DryRun"))
+    return orjson.dumps({"ShardIterator": iterator})
+
+
+def get_records(model: KinesisModel, members: dict[str, Any], now: float) -> bytes:
+    request = RequestFields(members)
+    answer = model.get_records(request.text("ShardIterator"), now, request.optional_integer("Limit"), request.flag("DryRun"))
+    encode = pybase64.b64encode_as_string
+    body: dict[str, Any] = {
+        "Records": [
+            {"SequenceNumber": number, "ApproximateArrivalTimestamp": ms / 1000, "Data": encode(data), "PartitionKey": key}
+            for number, key, data, ms in zip(*answer.records, strict=True)
+        ],
+        "NextShardIterator": answer.next_iterator,
+        "MillisBehindLatest": answer.millis_behind_latest,
+    }
+    if answer.children:
+        body["ChildShards"] = [child_shard_shape(child) for child in answer.children]
+    return orjson.dumps(body)
+
+
+def _explicit_hash_keys(records: list[dict[str, Any]]) -> list[int | None] | None:
+    texts = [record.get("ExplicitHashKey") for record in records]
+    if not any(texts):
+        return None
+    return [None if text is None else hash_key_number(text, "ExplicitHashKey") for text in texts]
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise SerializationException(f"Data: {error}") from None
+
+
+RECORD_OPERATIONS: dict[str, RecordOperation] = {
+    "PutRecords": put_records,
+    "PutRecord": put_record,
+    "GetShardIterator": get_shard_iterator,
+    "GetRecords": get_records,
+}
