@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import functools
+import itertools
 import json
 import os
 import random
@@ -43,6 +44,12 @@ def log_folder() -> Path:
     return folder
 
 
+def unused_log_path(name: str) -> Path:
+    """A process that is started again under the same name has a log of its own: NAME.log, NAME-2.log, ..."""
+    names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+    return next(path for name in names if not (path := log_folder() / f"{name}.log").exists())
+
+
 def free_ports(count: int) -> list[int]:
     """Loopback ports nobody listens on, below the range of outgoing connections.
 
@@ -80,7 +87,7 @@ class SupervisedProcess:
         remove: Sequence[Path] = (),
     ) -> None:
         self.name = name
-        self.log_path = log_folder() / f"{name}.log"
+        self.log_path = log_folder() / "folders.log" if command is None else unused_log_path(name)
         self._exit_status: int | None = None
         self._reported = b""
         job = {
@@ -188,5 +195,5 @@ class SupervisedProcess:
 def temporary_folder(name: str) -> Iterator[Path]:
     """A folder that is removed at the end of the block, and also when the test run is killed inside it."""
     folder = Path(tempfile.mkdtemp(prefix=f"bridge-test-{name}-"))
-    with SupervisedProcess(f"{name}-folder", None, remove=[folder]):
+    with SupervisedProcess(name, None, remove=[folder]):
         yield folder

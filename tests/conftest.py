@@ -1,0 +1,92 @@
+"""What holds for every tier: their order, the marker `real`, and the account of what ran and what could not."""
+
+import collections
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers.fixtures import (  # noqa: F401 (pytest finds fixtures by name here)
+    NEEDS_A_SERVER,
+    kafka,
+    kinesalite,
+    new_stream,
+    new_topic,
+    own_kafka,
+    own_kinesalite,
+)
+
+TIERS = ("unit", "contract", "simulation", "consistency", "integration")
+"""In the order in which they run: what fails fast comes first."""
+HERE = Path(__file__).parent
+REQUIRE_REAL = os.environ.get("BRIDGE_REQUIRE_REAL") == "1"
+END_WITH_PARENT = os.environ.get("BRIDGE_TEST_END_WITH_PARENT") == "1"
+PR_SET_PDEATHSIG = 1
+
+ran: collections.Counter[str] = collections.Counter()
+could_not_run: dict[str, collections.Counter[str]] = {tier: collections.Counter() for tier in TIERS}
+
+
+def tier_of(path: Path) -> str | None:
+    parts = path.relative_to(HERE).parts if path.is_relative_to(HERE) else ()
+    return parts[0] if parts and parts[0] in TIERS else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if END_WITH_PARENT and sys.platform == "linux":
+        # `make test` killed with SIGKILL cannot tell us: the kernel does.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if NEEDS_A_SERVER.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.real)
+    items.sort(key=lambda item: TIERS.index(tier_of(item.path) or TIERS[0]))
+
+
+def tier_of_report(report: pytest.TestReport | pytest.CollectReport) -> str | None:
+    return tier_of(HERE.parent / report.nodeid.partition("::")[0])
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    tier = tier_of_report(report)
+    if tier is not None and report.skipped:
+        could_not_run[tier][reason_of(report)] += 1
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    tier = tier_of_report(report)
+    if tier is None or hasattr(report, "wasxfail"):
+        return
+    if report.skipped:
+        could_not_run[tier][reason_of(report)] += 1
+    elif report.when == "call":
+        ran[tier] += 1
+
+
+def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+    return text.removeprefix("Skipped: ")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if REQUIRE_REAL and any(could_not_run.values()) and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.section("tiers")
+    for tier in TIERS:
+        reasons = could_not_run[tier]
+        line = f"{tier}: {ran[tier]} ran" if ran[tier] or reasons else f"{tier}: not run"
+        if reasons:
+            line += f", {reasons.total()} could not: " + "; ".join(f"{reason} ({count})" for reason, count in reasons.items())
+        terminalreporter.line(line, red=bool(reasons) and REQUIRE_REAL, yellow=bool(reasons) and not REQUIRE_REAL)
+    if REQUIRE_REAL and any(could_not_run.values()):
+        terminalreporter.line("BRIDGE_REQUIRE_REAL=1: a test that could not run counts as a failure", red=True)

@@ -1,0 +1,35 @@
+"""A plain botocore client for the test's own view of Kinesis, and streams made by tests."""
+
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+
+from tests.servers.process import wait_until
+
+REGION = "us-east-1"
+ACCESS_KEY = "test-access-key"
+SECRET_KEY = "test-secret-key"
+SECONDS = 30.0
+
+
+def kinesis_client(endpoint_url: str, region: str = REGION) -> Any:
+    return botocore.session.Session().create_client(
+        "kinesis",
+        region_name=region,
+        endpoint_url=endpoint_url,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        # The endpoint is on the loopback: a proxy of the machine is not for it.
+        config=Config(proxies={}, retries={"mode": "standard", "total_max_attempts": 3}, parameter_validation=False),
+    )
+
+
+def is_active(client: Any, stream: str) -> bool:
+    summary = client.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]
+    return bool(summary["StreamStatus"] == "ACTIVE")
+
+
+def create_stream(client: Any, stream: str, *, shards: int = 2) -> None:
+    client.create_stream(StreamName=stream, ShardCount=shards)
+    wait_until(lambda: is_active(client, stream), f"stream {stream}", SECONDS)
