@@ -41,8 +41,7 @@ def create_stream(model: KinesisModel, request: RequestFields, now: float) -> An
     elif count is None:
         raise InvalidArgumentException("ShardCount must be given for a stream in the PROVISIONED mode.")
     distribution = _one_of(_DISTRIBUTIONS, request.optional_text("RecordDistributionStrategy"), "recordDistributionStrategy")
-    if distribution == "AUTO" and mode != "ON_DEMAND":
-        raise InvalidArgumentException("RecordDistributionStrategy AUTO needs a stream in the ON_DEMAND mode.")
+    _check_distribution(distribution, mode)
     record_kib = request.optional_integer("MaxRecordSizeInKiB")
     record_bytes = RECORD_BYTES_MAX_DEFAULT if record_kib is None else max_record_bytes(record_kib)
     stream = model.streams.create(request.text("StreamName"), count, now)
@@ -129,6 +128,14 @@ def list_shards(model: KinesisModel, request: RequestFields, now: float) -> Answ
     return answer
 
 
+def update_distribution(model: KinesisModel, request: RequestFields, now: float) -> Answer:
+    strategy = _one_of(_DISTRIBUTIONS, request.text("RecordDistributionStrategy"), "recordDistributionStrategy")
+    stream = model.streams.idle(request.stream(), now)
+    _check_distribution(strategy, stream.mode)
+    stream.distribution = strategy
+    return {}
+
+
 def split_shard(model: KinesisModel, request: RequestFields, now: float) -> Answer:
     hash_key = hash_key_number(request.text("NewStartingHashKey"), "NewStartingHashKey")
     model.split_shard(request.stream(), request.text("ShardToSplit"), hash_key, now)
@@ -195,6 +202,11 @@ def _mode(request: RequestFields) -> str:
     return _one_of(_MODES, None if details is None else details.text("StreamMode"), "streamModeDetails.streamMode")
 
 
+def _check_distribution(strategy: str, mode: str) -> None:
+    if strategy == "AUTO" and mode != "ON_DEMAND":
+        raise InvalidArgumentException("RecordDistributionStrategy AUTO needs a stream in the ON_DEMAND mode.")
+
+
 def _one_of(allowed: tuple[str, ...], value: str | None, member: str) -> str:
     """The value, or the first allowed one when it is missing; raises ValidationException."""
     if value is None:
@@ -215,4 +227,5 @@ CONTROL_OPERATIONS: dict[str, Operation] = {
     "MergeShards": merge_shards,
     "UpdateShardCount": update_shard_count,
     "UpdateMaxRecordSize": update_max_record_size,
+    "UpdateStreamRecordDistributionStrategy": update_distribution,
 }

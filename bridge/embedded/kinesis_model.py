@@ -129,7 +129,7 @@ class KinesisModel:
         """Raises InvalidArgumentException, ResourceInUseException, ResourceNotFoundException, LimitExceededException."""
         target = self._provisioned(stream, now)
         shard = self._open_shard(target, shard_id, now)
-        if not shard.start_hash_key < new_starting_hash_key <= shard.end_hash_key:
+        if not shard.start_hash_key + 1 < new_starting_hash_key < shard.end_hash_key:
             raise InvalidArgumentException(
                 f"NewStartingHashKey {new_starting_hash_key} used in SplitShard() on shard {shard_id} in stream {target.name} "
                 f"under account {self.account.number} is not both greater than one plus the shard's StartingHashKey "

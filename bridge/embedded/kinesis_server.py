@@ -43,15 +43,11 @@ _LATENCY_PARTS = 2
 
 def answer(model: KinesisModel, operation: str, body: bytes, now: float) -> bytes:
     """The body of one call's answer; raises KinesisError. Pure: the same for the HTTP skin and in process."""
-    record_operation = RECORD_OPERATIONS.get(operation)
-    control_operation = CONTROL_OPERATIONS.get(operation)
-    if record_operation is None and control_operation is None:
-        raise UnknownOperationException(f"{operation!r} is not an operation of this service.")
-    members = _members(body)
-    if record_operation is not None:
-        return record_operation(model, members, now)
-    assert control_operation is not None
-    return orjson.dumps(control_operation(model, RequestFields(members), now))
+    if (on_records := RECORD_OPERATIONS.get(operation)) is not None:
+        return on_records(model, _members(body), now)
+    if (on_streams := CONTROL_OPERATIONS.get(operation)) is not None:
+        return orjson.dumps(on_streams(model, RequestFields(_members(body)), now))
+    raise UnknownOperationException(f"{operation!r} is not an operation of this service.")
 
 
 @asynccontextmanager

@@ -37,7 +37,7 @@ def put_records(model: KinesisModel, members: dict[str, Any], now: float) -> byt
         raise constraint_broken(None, f"records.member.{name[0].lower()}{name[1:]}", "not be null") from None
     except (TypeError, ValueError, AttributeError) as error:
         raise SerializationException(f"Records: {error}") from None
-    if not all(map(str.__instancecheck__, partition_keys)):
+    if set(map(type, partition_keys)) - {str}:
         raise SerializationException("PartitionKey is not a string.")
     return put_records_answer(model.put_records(stream, partition_keys, hash_keys, datas, now, dry_run))
 
@@ -57,10 +57,11 @@ def put_record(model: KinesisModel, members: dict[str, Any], now: float) -> byte
     request = RequestFields(members)
     explicit = request.optional_text("ExplicitHashKey")
     if request.has("SequenceNumberForOrdering"):
-        hash_key_text = request.text("SequenceNumberForOrdering")
-        if not hash_key_text.isdecimal():
+        ordering = request.text("SequenceNumberForOrdering")
+        # Numbers of a shard rise with each record anyway, so nothing more follows from this member.
+        if not (ordering.isascii() and ordering.isdecimal()):
             raise constraint_broken(
-                hash_key_text, "sequenceNumberForOrdering", "satisfy regular expression pattern: 0|([1-9]\\d{0,128})"
+                ordering, "sequenceNumberForOrdering", "satisfy regular expression pattern: 0|([1-9]\\d{0,128})"
             )
     shard_id, number = model.put_record(
         request.stream(),

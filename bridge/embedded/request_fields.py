@@ -1,6 +1,7 @@
 """Reading the members of a JSON request with the errors that the service gives for wrong ones."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from bridge.core.quotas import HASH_KEY_MAX
@@ -84,6 +85,7 @@ class RequestFields:
         return found
 
 
+@lru_cache(maxsize=65_536)
 def hash_key_number(text: str, member: str) -> int:
     """A hash key from its decimal text; raises InvalidArgumentException outside 0..2^128-1 or for anything else."""
     if text.isascii() and text.isdecimal() and (text == "0" or text[0] != "0") and len(text) <= 39 and int(text) <= HASH_KEY_MAX:
