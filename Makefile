@@ -26,18 +26,64 @@ lock: setup  ## Resolves the lock files again (add UPGRADE=--upgrade for newer v
 
 # The servers of the tests. Their versions are pinned beside the code that starts them; Java 17, Maven and Node are the machine's.
 .tools/kafka/.ready: tests/servers/kafka/pom.xml
+	@command -v java >/dev/null && command -v mvn >/dev/null || { echo "Java 17 or later and Maven are needed"; exit 1; }
 	rm -rf $(@D) && mkdir -p $(@D)
 	mvn -B -q -f $< dependency:copy-dependencies -DoutputDirectory='$(CURDIR)/$(@D)/libs'
 	@touch $@
 
 .tools/kinesalite/.ready: tests/servers/kinesalite/package.json tests/servers/kinesalite/package-lock.json
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "Node and npm are needed"; exit 1; }
 	rm -rf $(@D) && mkdir -p $(@D)
 	cp $^ $(@D)/
 	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 .PHONY: servers
-servers:  ## Fetches the Kafka and the Kinesis emulator that the integration tests start (what cannot be fetched is named)
-	@for name in kafka kinesalite; do \
-		$(MAKE) --no-print-directory .tools/$$name/.ready || echo "make servers: no $$name; the tests that need it will not run"; \
-	done
+servers:  ## Fetches the Kafka and the Kinesis emulator that the tests start; what cannot be fetched is named again after the tests
+	-@$(MAKE) --no-print-directory .tools/kafka/.ready
+	-@$(MAKE) --no-print-directory .tools/kinesalite/.ready
+
+# `exec` and the variable: a run whose make is killed, by whatever signal, ends too and takes its servers along.
+PYTEST = exec env BRIDGE_TEST_END_WITH_PARENT=1 $(BIN)/python -m pytest -o asyncio_default_fixture_loop_scope=function
+
+.PHONY: test
+test: setup servers  ## Every tier of tests, against real servers where they can run
+	$(PYTEST) tests
+
+.PHONY: check
+check: setup  ## Format, lint, types, layers, unit and consistency tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) tests/unit tests/consistency
+
+.PHONY: fmt
+fmt: setup  ## Formats the code and repairs what the linter can repair
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+PYTHON_VERSIONS := 3.11 3.12 3.13
+# On PATH (where a shim may stand for a version that is not active), else where pyenv keeps its versions.
+FIND_PYTHON = for found in python$(1) "$$(pyenv prefix $(1) 2>/dev/null)/bin/python$(1)" \
+	"$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$(1).*/bin/python$(1); do "$$found" -c '' 2>/dev/null && break; found=; done
+
+.venv-%/.ready: requirements-dev.lock pyproject.toml
+	@$(call FIND_PYTHON,$*); [ -n "$$found" ] || { echo "Python $* was not found on PATH or among pyenv's versions"; exit 1; }; \
+		"$$found" -m venv $(@D)
+	$(@D)/bin/pip install --quiet --no-deps --require-hashes -r requirements-dev.lock
+	$(@D)/bin/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: test-all-pythons
+test-all-pythons: servers  ## Unit, contract and consistency tests with every Python that is supported; a missing one is a failure
+	@failed=; for version in $(PYTHON_VERSIONS); do \
+		$(MAKE) --no-print-directory test-python-$$version || failed="$$failed $$version"; \
+	done; [ -z "$$failed" ] || { echo "not passed with Python:$$failed"; exit 1; }
+
+test-python-%: .venv-%/.ready
+	$(subst $(BIN),.venv-$*/bin,$(PYTEST)) tests/unit tests/contract tests/consistency
+
+.PHONY: demo
+demo: setup  ## The main job on embedded servers: flights from Kafka to Kinesis, with a verdict
+	$(BIN)/bridge demo

@@ -125,8 +125,9 @@ def test_the_flights_are_all_there():
 
 
 STARTS_A_TREE = """
-import subprocess, sys, time
+import signal, sys, time
 from tests.servers.process import SupervisedProcess, temporary_folder
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background inherits that it is ignored
 with temporary_folder("killed") as folder:
     sleeper = "[sys.executable, '-c', 'import time; time.sleep(600)']"
     child = f"import subprocess, sys; subprocess.run({sleeper}, start_new_session=True)"

@@ -17,6 +17,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from tests.integration.kafka_reader import KafkaRecord
 from tests.integration.kinesis_reader import KinesisRecord
@@ -26,7 +27,7 @@ Content = tuple[str, bytes | None]
 PartitionKeyOf = Callable[[KafkaRecord], str | None]
 """The partition key that the record must have in Kinesis; None: it must not be there at all (parked, skipped)."""
 LaneOf = Callable[[KafkaRecord], Hashable]
-"""Records of one lane must be stored in order; by default a partition and a Kafka key make a lane."""
+"""Records of one lane must be stored in order; by default a Kafka partition and a partition key make a lane."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,11 @@ class Verdict:
         return "\n  ".join([", ".join(f"{name} {getattr(self, name)}" for name in numbers), *self.examples])
 
 
-def partition_and_key(record: KafkaRecord) -> Hashable:
-    return record.topic, record.partition, record.key
-
-
 def compare(
     sent: Sequence[KafkaRecord],
     stored: Sequence[KinesisRecord],
     partition_key_of: PartitionKeyOf,
-    lane_of: LaneOf = partition_and_key,
+    lane_of: LaneOf | None = None,
 ) -> Verdict:
     """`sent` in offset order within each partition, as `read_topic` gives it; `stored` as `read_stream` gives it."""
     matching = _Matching(stored, lane_of)
@@ -76,7 +73,7 @@ def compare(
     for position, found in enumerate(stored):
         matching.match(position, (found.partition_key, found.data))
     matching.settle()
-    missing, inverted = list(matching.missing()), list(matching.inverted())
+    missing, inverted = list(matching.missing()), sorted(matching.inverted(), key=itemgetter(1))
     examples = [
         *(f"missing: {_place(record)}" for record in missing[:EXAMPLES]),
         *(f"unexpected: {_found(stored[position])}" for position in matching.foreign[:EXAMPLES]),
@@ -115,7 +112,7 @@ class _Waiting:
 
 
 class _Matching:
-    def __init__(self, stored: Sequence[KinesisRecord], lane_of: LaneOf) -> None:
+    def __init__(self, stored: Sequence[KinesisRecord], lane_of: LaneOf | None) -> None:
         self._stored: set[Content] = {(record.partition_key, record.data) for record in stored}
         self._lane_of = lane_of
         self._lanes: dict[Hashable, _Lane] = {}
@@ -129,7 +126,7 @@ class _Matching:
             # Certainly missing, and so never due: its successors are not out of order for its sake.
             self._absent.append(record)
             return
-        name = self._lane_of(record)
+        name = (record.topic, record.partition, content[0]) if self._lane_of is None else self._lane_of(record)
         lane = self._lanes.setdefault(name, _Lane())
         waiting = self._waiting.setdefault(content, _Waiting())
         waiting.by_lane.setdefault(name, []).append(len(lane.records))

@@ -94,6 +94,15 @@ def test_partitions_are_lanes_of_their_own_by_default():
     assert compare(sent, stored, key_as_text, lane_of=lambda record: record.key).inversions == 1
 
 
+def test_records_without_a_key_are_not_held_to_an_order_when_they_are_spread():
+    sent = [KafkaRecord("orders", 0, offset, None, b"x%d" % offset) for offset in range(3)]
+    stored = [stored_record(f"spread-{offset}=x{offset}", number) for number, offset in enumerate((2, 0, 1))]
+    assert compare(sent, stored, lambda record: f"spread-{record.offset}").exact
+    assert (
+        compare(sent, stored, lambda record: f"spread-{record.offset}", lane_of=lambda record: record.partition).inversions == 2
+    )
+
+
 def test_equal_records_of_two_lanes_each_find_their_own():
     sent = [record("a=0", 0, 0), record("a=1", 1, 0), record("a=1", 0, 1), record("a=2", 1, 1)]
     stored = [stored_record(content, number) for number, content in enumerate(["a=1", "a=2", "a=0", "a=1"])]
