@@ -1,10 +1,11 @@
 """Values that are right by themselves and cannot stand together: each rule is one function over the draft."""
 
+import re
 from collections.abc import Callable, Iterator
 
 from bridge.app.settings.examination import Draft, FaultyError
 from bridge.app.settings.problems import Problem
-from bridge.app.settings.route import STREAM_NAME_MAX, Route, stream_name, stream_region
+from bridge.app.settings.route import STREAM_NAME_MAX, TOPIC_PLACEHOLDER, stream_name, stream_region, topic_matches
 from bridge.app.settings.units import format_duration
 from bridge.core.quotas import PARTITION_KEY_CHARACTERS_MAX
 
@@ -79,7 +80,7 @@ def _stream_name_fits(draft: Draft, route: str) -> Iterator[Problem]:
     topic, stream = draft.value(f"{route}.topic"), draft.value(f"{route}.stream")
     if topic.startswith("^"):
         return
-    name = stream_name(Route(topic=topic, stream=stream).stream_for(topic))
+    name = stream_name(stream.replace(TOPIC_PLACEHOLDER, topic))
     if len(name) > STREAM_NAME_MAX:
         yield draft.problem(
             f"{route}.stream", f"write a shorter one: {name} has {len(name)} characters, Kinesis allows {STREAM_NAME_MAX}"
@@ -97,31 +98,24 @@ def _arn_is_in_the_region(draft: Draft, route: str) -> Iterator[Problem]:
 
 def _one_route_per_topic(draft: Draft, route: str) -> Iterator[Problem]:
     """Reported at the later of the two routes."""
-    mine = _route(draft, route)
+    mine = draft.value(f"{route}.topic")
     for index in range(draft.routes):
         other_path = f"routes[{index}]"
         if other_path == route:
             return
         try:
-            other = _route(draft, other_path)
+            other = draft.value(f"{other_path}.topic")
         except FaultyError:
             continue
-        if mine.topic == other.topic:
-            yield draft.problem(
-                f"{route}.topic", f"remove one: {other_path} has it already, and a topic feeds one stream per bridge"
-            )
-        elif mine.is_pattern != other.is_pattern and (mine.matches(other.topic) or other.matches(mine.topic)):
-            pattern = mine if mine.is_pattern else other
-            name = other.topic if mine.is_pattern else mine.topic
+        if mine == other:
+            yield draft.problem(f"{route}.topic", f"remove one: {other_path} has it already; a topic feeds one stream per bridge")
+        elif mine.startswith("^") != other.startswith("^") and (topic_matches(mine, other) or topic_matches(other, mine)):
+            pattern, name = (mine, other) if mine.startswith("^") else (other, mine)
             yield draft.problem(
                 f"{route}.topic",
-                f"exclude it from the pattern, as ^(?!{name}$){pattern.topic[1:]}, or remove one: {name} and {pattern.topic} "
-                f"({other_path}) overlap, and a topic feeds one stream per bridge",
+                f"remove one, or write the pattern as ^(?!{re.escape(name)}$){pattern[1:]}: {other_path} ({other}) overlaps, "
+                "and a topic feeds one stream per bridge",
             )
-
-
-def _route(draft: Draft, path: str) -> Route:
-    return Route(topic=draft.value(f"{path}.topic"), stream="any")
 
 
 _RULES: tuple[Callable[[Draft], Iterator[Problem]], ...] = (_session_outlasts_the_drain, _session_timeout_is_the_brokers)

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.app.settings.examination import section_of
 from bridge.app.settings.model import Settings
 from bridge.app.settings.problems import Problem, SettingsError
 from bridge.app.settings.secrets import MASK
+from bridge.app.settings.section import Section
 from bridge.app.settings.yaml_source import parse_yaml
 
 PREFIX = "BRIDGE_"
 _SEPARATOR = "__"
+_NULLS = ("null", "~")
 # Kubernetes sets these in every container beside a service named `bridge` or `bridge-...`.
 _SERVICE_LINK = re.compile(r".*(_SERVICE_HOST|_SERVICE_PORT(_[A-Z0-9_]+)?|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?)?)|PORT(_.*)?")
 
@@ -65,19 +68,28 @@ def _apply(overrides: Overrides, name: str, segments: list[str], text: str) -> N
         value: object = text
     else:
         try:
-            value = _value(text)
+            value = _value(text) if _takes_structure(segments) else None if text in _NULLS else text
         except SettingsError as error:
             overrides.problems.append(Problem(name, MASK, error.problems[0].remedy))
             return
     _set(overrides, name, segments, value)
 
 
+def _takes_structure(segments: list[str]) -> bool:
+    """Whether the key may hold a mapping or a list; only then do braces and brackets mean one (`{topic}` is a stream's name)."""
+    model: type[Section] = Settings
+    info = None
+    for segment in segments:
+        if not segment.isdigit():
+            info = model.model_fields.get(segment)
+            model = (section_of(info) if info else None) or model
+    return info is None or info.annotation is not str
+
+
 def _value(text: str) -> object:
-    """A mapping or a list in YAML's one-line form, `null`, or the text as it stands (numbers are recognised by the key)."""
-    if text.strip() in ("null", "~"):
-        return None
+    """A mapping or a list in YAML's one-line form; anything else is the text as it stands."""
     if not text.lstrip().startswith(("{", "[")):
-        return text
+        return None if text in _NULLS else text
     value, duplicates = parse_yaml(text, "")
     if duplicates:
         raise SettingsError(duplicates)

@@ -27,7 +27,9 @@ class Draft:
     """What is valid so far. A path with a problem has no value, so a rule that needs it says nothing."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    given: dict[str, Any] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)
+    written: dict[str, Any] = field(default_factory=dict)
+    """As the user wrote it, or as the user would write the default."""
     routes: int = 0
 
     def value(self, path: str) -> Any:  # noqa: ANN401
@@ -48,9 +50,10 @@ class Draft:
     def problem(self, path: str, remedy: str) -> Problem:
         """A problem at the place where the user wrote the key."""
         path = self.user_path(path)
-        return Problem(path, shown(self.given.get(path, self.values.get(path, MISSING)), path), remedy)
+        return Problem(path, shown(self.written.get(path, MISSING), path), remedy)
 
 
+@cache
 def known_keys() -> frozenset[str]:
     """Every key of every group: these are never secrets, whatever they are called."""
     return frozenset(name for section in _sections(Settings) for name in section.model_fields) | {"field", "timestamp"}
@@ -97,7 +100,8 @@ def _examine(model: type[Section], raw: object, path: str, draft: Draft) -> Iter
     for key, info in model.model_fields.items():
         where = _join(path, key)
         if key in raw:
-            draft.given[where] = raw[key]
+            draft.given.add(where)
+            draft.written[where] = raw[key]
         if key == "routes":
             yield from _examine_routes(raw.get(key, MISSING), draft)
         elif section := section_of(info):
@@ -148,7 +152,8 @@ def _examine_value(model: type[Section], key: str, raw: Mapping[str, Any], path:
     elif info.is_required():
         yield Problem(where, MISSING, f"write this key; it is required: {_first_sentence(info)}")
     else:
-        draft.values[where] = _adapter(model, key).validate_python(info.get_default(call_default_factory=True))
+        draft.written[where] = info.default
+        draft.values[where] = _adapter(model, key).validate_python(info.default)
 
 
 def _value_problems(error: ValidationError, model: type[Section], key: str, value: object, where: str) -> Iterator[Problem]:

@@ -29,7 +29,8 @@ OWNED_PROPERTIES = {
 _CALLBACK = re.compile(r"(.*_cb|on_.*)")
 _PROPERTY_NAME = re.compile(r"[a-z0-9._-]+")
 
-PropertyValue = SecretStr | bool | int | str
+# In this order a text stays a text, and only what is wrapped already is a secret.
+PropertyValue = bool | int | str | SecretStr
 
 
 def owned_reason(name: str) -> str | None:
@@ -53,6 +54,8 @@ def check_property(name: str, value: object) -> PropertyValue:
 
 
 def _check_properties(value: object) -> dict[str, PropertyValue]:
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise refuse("write a mapping of librdkafka properties, such as {socket.keepalive.enable: true}")
     return {str(name): check_property(str(name), inner) for name, inner in value.items()}

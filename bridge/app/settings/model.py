@@ -52,7 +52,10 @@ class Settings(Section):
         default_factory=RouteDefaults,
         description="Any key of a route except topic and stream; a route overrides it.",
     )
-    routes: tuple[Route, ...] = Field(min_length=1, description="What is carried where; at least one.")
+    routes: tuple[Route, ...] = Field(
+        min_length=1,
+        description="What is carried where; at least one. Beside these keys a route takes every key of `defaults`.",
+    )
     buffer_bytes_max: Annotated[Size, Within("1MiB", "64GiB")] = Field(
         default=written("96MiB"),
         description="Bytes of records in memory, read and not yet confirmed; reading pauses above it. 96MiB are several seconds "

@@ -20,6 +20,8 @@ class Problem:
     @property
     def value_text(self) -> str:
         """The value on one line, as it would stand in JSON; a text without its quotes."""
+        if self.value == "":
+            return "(empty)"
         text = self.value if isinstance(self.value, str) else json.dumps(self.value, ensure_ascii=False, default=str)
         return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 

@@ -15,7 +15,7 @@ STREAM_NAME_MAX = 128
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _STREAM_PART = r"(?:[a-zA-Z0-9_.-]|\{topic\})"
 _STREAM = re.compile(rf"(?:arn:aws[a-z-]*:kinesis:(?P<region>[a-z0-9-]+):[0-9]{{12}}:stream/)?(?P<name>{_STREAM_PART}+)")
-_PLACE = re.compile(r"\{([^{}\s.]+(?:\.[^{}\s.]+)*)\}")
+_PLACE = re.compile(r"\{[^{}.]+(\.[^{}.]+)*\}")
 
 
 def _check_topic(value: str) -> str:
@@ -41,10 +41,26 @@ def _check_stream(value: str) -> str:
     return value
 
 
+def _check_template(value: str) -> str:
+    rest = _PLACE.sub("", value)
+    if "{" in rest or "}" in rest:
+        raise refuse("close every brace around the name of a JSON field, such as user_{user_id} or {customer.id}")
+    if rest == value:
+        raise refuse("name at least one JSON field in braces, such as user_{user_id}: a fixed text would send all to one shard")
+    return value
+
+
+Template = Annotated[
+    str,
+    AfterValidator(_check_template),
+    WithJsonSchema({"type": "string", "pattern": rf"^[^{{}}]*({_PLACE.pattern}[^{{}}]*)+$"}),
+]
+
+
 class FieldTemplate(Section):
     """Partition keys made of JSON fields of the record's value."""
 
-    field: str = Field(description="Text with at least one `{name}`; `{customer.id}` reads a nested field.")
+    field: Template = Field(description="Text with at least one `{name}`; `{customer.id}` reads a nested field.")
 
 
 class StartTimestamp(Section):
@@ -63,12 +79,7 @@ def _check_partition_key(value: object) -> object:
         return value
     if not isinstance(value, dict) or set(value) != {"field"} or not isinstance(value["field"], str):
         raise refuse('write key, partition, or {field: "user_{user_id}"}')
-    rest = _PLACE.sub("", value["field"])
-    if "{" in rest or "}" in rest:
-        raise refuse("close every brace around the name of a JSON field, such as user_{user_id} or {customer.id}")
-    if not _PLACE.search(value["field"]):
-        raise refuse("name at least one JSON field in braces, such as user_{user_id}: a fixed text would send all to one shard")
-    return value
+    return {"field": _check_template(value["field"])}
 
 
 def _check_start(value: object) -> object:
@@ -164,12 +175,17 @@ class Route(RouteDefaults):
         return self.topic.startswith("^")
 
     def matches(self, topic: str) -> bool:
-        """Whether this route carries the topic. Patterns match from the start of a name, as in Kafka's own subscriptions."""
-        return bool(re.match(self.topic, topic)) if self.is_pattern else topic == self.topic
+        """Whether this route carries the topic."""
+        return topic_matches(self.topic, topic)
 
     def stream_for(self, topic: str) -> str:
         """The stream's name or ARN for one topic of this route."""
         return self.stream.replace(TOPIC_PLACEHOLDER, topic)
+
+
+def topic_matches(name_or_pattern: str, topic: str) -> bool:
+    """Patterns match from the start of a name and not to its end, as in Kafka's own subscriptions."""
+    return bool(re.match(name_or_pattern, topic)) if name_or_pattern.startswith("^") else topic == name_or_pattern
 
 
 def stream_name(stream: str) -> str:

@@ -7,7 +7,7 @@ MASK = "***"
 
 _SECRET_WORDS = ("password", "secret", "key", "token", "credential")
 _SECRET_NAMES = frozenset({"sasl.oauthbearer.config"})
-_USER_INFO = re.compile(r"[^\s,/@]+@")
+_USER_INFO = re.compile(r"([a-zA-Z_]+://)?\S+@")
 
 
 def is_secret_name(name: str) -> bool:
@@ -27,4 +27,4 @@ def masked(value: object, name: str = "", not_secret: frozenset[str] = frozenset
         return {str(key): masked(inner, str(key), not_secret) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [masked(inner, "", not_secret) for inner in value]
-    return _USER_INFO.sub(f"{MASK}@", value) if isinstance(value, str) else value
+    return _USER_INFO.sub(rf"\g<1>{MASK}@", value) if isinstance(value, str) else value

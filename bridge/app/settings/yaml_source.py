@@ -44,7 +44,8 @@ def parse_yaml(text: str, origin: str) -> tuple[object, list[Problem]]:
         node = loader.get_single_node()
         if node is None:
             return None, []
-        return loader.construct_document(node), list(_duplicates(node, "", loader, set()))
+        duplicates = list(_KeyCheck(origin).problems(node))
+        return loader.construct_document(node), duplicates
     except yaml.YAMLError as error:
         raise SettingsError([_syntax_problem(error, origin)]) from None
     except RecursionError:
@@ -53,14 +54,29 @@ def parse_yaml(text: str, origin: str) -> tuple[object, list[Problem]]:
         loader.dispose()
 
 
-def _duplicates(node: yaml.Node, path: str, loader: _StrictLoader, seen: set[int]) -> Iterator[Problem]:
-    if id(node) in seen:  # an alias: its keys were looked at where they stand
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            yield from _duplicates(item, f"{path}[{index}]", loader, seen)
-    elif isinstance(node, yaml.MappingNode):
+class _KeyCheck:
+    """Walks the YAML nodes: keys that stand twice in one mapping, and values that contain themselves."""
+
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
+        self._open: set[int] = set()
+        self._seen: set[int] = set()
+
+    def problems(self, node: yaml.Node, path: str = "") -> Iterator[Problem]:
+        if id(node) in self._open:
+            raise SettingsError([Problem(_place(node.start_mark), self._origin, "remove the alias: the value contains itself")])
+        if id(node) in self._seen:  # an alias: its keys were looked at where they stand
+            return
+        self._open.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                yield from self.problems(item, f"{path}[{index}]")
+        elif isinstance(node, yaml.MappingNode):
+            yield from self._in_mapping(node, path)
+        self._open.remove(id(node))
+        self._seen.add(id(node))
+
+    def _in_mapping(self, node: yaml.MappingNode, path: str) -> Iterator[Problem]:
         lines: dict[str, int] = {}
         for key, value in node.value:
             name = str(key.value)
@@ -69,15 +85,19 @@ def _duplicates(node: yaml.Node, path: str, loader: _StrictLoader, seen: set[int
             if name in lines and key.tag != "tag:yaml.org,2002:merge":
                 yield Problem(inner, name, f"keep one: the key stands on line {lines[name]} and again on line {line}")
             lines.setdefault(name, line)
-            yield from _duplicates(value, inner, loader, seen)
+            yield from self.problems(value, inner)
 
 
 def _syntax_problem(error: yaml.YAMLError, origin: str) -> Problem:
     mark: Any = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "(file)"
+    place = _place(mark) if mark else "(file)"
     said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML")
     if "'\\t'" in said:
         return Problem(place, origin, "indent with blanks, not with tabs")
-    # What stands in quotes may be a piece of a secret that YAML took for an alias, a tag or a key.
-    said = re.sub(r"'[^']{3,}'|(?<=character )'.'", "(...)", said)
+    if any(word in said for word in ("alias", "anchor", "tag", "character")):
+        said = re.sub(r"'.*'", "(...)", said)  # may be a piece of a secret with a special character in it
     return Problem(place, origin, f"correct the YAML: {said}; put texts with special characters in quotes")
+
+
+def _place(mark: Any) -> str:  # noqa: ANN401 - PyYAML has two mark types, in C and in Python
+    return f"line {mark.line + 1}, column {mark.column + 1}"
