@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import config_check, config_schema
+from bridge.cli import config_check, config_schema, run
 
 # Typer's own tracebacks would show local variables, and with them secrets.
 app = typer.Typer(name="bridge", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 config = typer.Typer(no_args_is_help=True, help="The configuration file: check it, or print its schema.")
 app.add_typer(config, name="config")
 
+app.command("run")(run.run)
 config.command("check")(config_check.check)
 config.command("schema")(config_schema.schema)
 

@@ -28,7 +28,7 @@ class PartitionLanes:
         return self.ends_at is None or offset < self.ends_at
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class MappedBatch:
     """Rows of one partition, ready for the scheduler; `values[i]` becomes None once row i is stored.
 

@@ -16,7 +16,8 @@ from bridge.core.delivery.partition_keys import KeyTooLongError, encode_key, has
 from bridge.core.quotas import RECORD_BYTES_MAX_DEFAULT
 from bridge.core.records import Lane, SourceBatch
 
-CACHED_KEYS_MAX = 65_536
+CACHED_KEYS_MAX = 32_768
+"""Some 300 bytes each; shared by all routes of a process."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -42,9 +43,10 @@ class Rejection:
     offset: int
     reason: str
     detail: str
+    timestamp_ms: int
 
 
-_Key = tuple[str, int, str, int]  # partition key, hash key, hash key as text, bytes of the partition key
+_Key = tuple[str, int, int]  # partition key, hash key, bytes of the partition key
 _KeyedRows = list[_Key]
 _Mapper = Callable[[SourceBatch], tuple[_KeyedRows, Rejection | None]]
 
@@ -58,13 +60,14 @@ class _RejectedRow(Exception):
         self.detail = detail
 
 
-class _KeyCache:
+class KeyCache:
     """Partition key and hash key of a Kafka key, remembered: an MD5 costs more than the rest of the mapping."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, _Key] = {}
 
     def rows(self, keys: list[bytes]) -> _KeyedRows:
+        """Partition key, hash key and size of each key. Raises _RejectedRow for one that is too long."""
         known = self._known
         return [known.get(key) or self._learn(key) for key in keys]
 
@@ -83,13 +86,11 @@ def _codec(key: bytes) -> str:
 
 
 def _keyed(partition_key: str) -> _Key:
-    number = hash_key(partition_key)
-    return partition_key, number, str(number), len(partition_key.encode("utf-8"))
+    return partition_key, hash_key(partition_key), len(partition_key.encode("utf-8"))
 
 
-def map_by_key(spec: MappingSpec) -> _Mapper:
+def map_by_key(spec: MappingSpec, cache: KeyCache) -> _Mapper:
     """`key`: the Kafka key as text; a null key by its coordinates (`spread`) or `topic-partition` (`partition`)."""
-    cache = _KeyCache()
 
     def of_null(partition: int, offset: int) -> _Key:
         if spec.null_key == "partition":
@@ -109,22 +110,21 @@ def map_by_key(spec: MappingSpec) -> _Mapper:
     return rows
 
 
-def map_by_partition(spec: MappingSpec) -> _Mapper:
+def map_by_partition(spec: MappingSpec, _cache: KeyCache) -> _Mapper:
     """`partition`: `topic-partition`, placed in the middle of the (p mod N)-th of N equal slices of the hash-key space."""
 
     def rows(batch: SourceBatch) -> tuple[_KeyedRows, Rejection | None]:
         text = str(batch.partition)
         place = slice_hash_key(batch.partition.number, spec.slices)
-        return [(text, place, str(place), len(text))] * len(batch), None
+        return [(text, place, len(text))] * len(batch), None
 
     return rows
 
 
-def map_by_field(spec: MappingSpec) -> _Mapper:
+def map_by_field(spec: MappingSpec, cache: KeyCache) -> _Mapper:
     """`field`: a template over scalar JSON fields, for example `user_{user_id}` or `{customer.id}`."""
     names = [tuple(name.split(".")) for name in re.findall(r"\{([^{}]+)\}", spec.template)]
     form = re.sub(r"\{[^{}]+\}", "{}", spec.template)
-    cache = _KeyCache()
 
     def row(value: bytes | None) -> _Key:
         try:
@@ -151,7 +151,7 @@ def _scalar(document: object, name: tuple[str, ...]) -> str:
     raise _RejectedRow("missing_field", f"field {'.'.join(name)!r} is missing or not a string, number or boolean")
 
 
-MAPPERS: dict[str, Callable[[MappingSpec], _Mapper]] = {
+MAPPERS: dict[str, Callable[[MappingSpec, KeyCache], _Mapper]] = {
     "key": map_by_key,
     "partition": map_by_partition,
     "field": map_by_field,
@@ -165,16 +165,16 @@ def _row_by_row(batch: SourceBatch, row: Callable[[int], _Key]) -> tuple[_KeyedR
         try:
             rows.append(row(i))
         except _RejectedRow as error:
-            return rows, Rejection(offset, error.reason, error.detail)
+            return rows, Rejection(offset, error.reason, error.detail, batch.timestamps_ms[i])
     return rows, None
 
 
 class Mapper:
-    """Maps the batches of one route; holds the strategy's cache."""
+    """Maps the batches of one topic."""
 
-    def __init__(self, spec: MappingSpec) -> None:
+    def __init__(self, spec: MappingSpec, cache: KeyCache) -> None:
         self.spec = spec
-        self._rows = MAPPERS[spec.strategy](spec)
+        self._rows = MAPPERS[spec.strategy](spec, cache)
 
     def map(self, batch: SourceBatch, lanes_of: PartitionLanes) -> tuple[MappedBatch, Rejection | None]:
         """The batch with its mapped columns, up to the first record that Kinesis could not take."""
@@ -182,11 +182,11 @@ class Mapper:
         rows, rejection = self._rows(_cut(batch, tombstone.offset) if tombstone else batch)
         rejection = rejection or tombstone
         count = len(rows)
-        partition_keys, hash_keys, hash_texts, key_sizes = zip(*rows, strict=True) if rows else ((), (), (), ())
+        partition_keys, hash_keys, key_sizes = zip(*rows, strict=True) if rows else ((), (), ())
         lanes = self._lanes(batch, partition_keys)
-        explicit = hash_texts if self.spec.strategy == "partition" else None
-        if self.spec.carry_origin is not None:
-            explicit = hash_texts
+        carried = self.spec.carry_origin is not None
+        explicit = [str(place) for place in hash_keys] if carried or self.spec.strategy == "partition" else None
+        if carried:
             origin = f"{self.spec.carry_origin}:{batch.partition.topic}/{batch.partition.number}/"
             partition_keys = tuple([f"{origin}{offset}" for offset in batch.offsets[:count]])
             key_sizes = tuple(map(len, partition_keys))
@@ -223,7 +223,7 @@ class Mapper:
             return mapped, rejection
         i = next(i for i, size in enumerate(mapped.sizes) if size > limit)
         detail = f"{mapped.sizes[i]} bytes with its partition key, the stream takes {limit}"
-        return _head(mapped, i), Rejection(mapped.offsets[i], "oversize", detail)
+        return _head(mapped, i), Rejection(mapped.offsets[i], "oversize", detail, mapped.timestamps_ms[i])
 
 
 def _head(mapped: MappedBatch, rows: int) -> MappedBatch:
@@ -246,8 +246,8 @@ def _head(mapped: MappedBatch, rows: int) -> MappedBatch:
 def _first_null_value(batch: SourceBatch) -> Rejection | None:
     if None not in batch.values:
         return None
-    offset = batch.offsets[batch.values.index(None)]
-    return Rejection(offset, "tombstone", "the value is null, which Kinesis cannot hold")
+    i = batch.values.index(None)
+    return Rejection(batch.offsets[i], "tombstone", "the value is null, which Kinesis cannot hold", batch.timestamps_ms[i])
 
 
 def _cut(batch: SourceBatch, offset: int) -> SourceBatch:

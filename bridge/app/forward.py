@@ -1,0 +1,294 @@
+"""The forward line of one process: Kafka partitions as they come and go, through their streams, to the commit."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from bridge.app.back_pressure import BackPressure
+from bridge.app.commit import commit_what_moved
+from bridge.app.lag import lag_samples, observe_lag
+from bridge.app.partition_line import Halt, PartitionLine
+from bridge.app.routing import RoutedTopic
+from bridge.app.stream_line import StreamLine
+from bridge.app.telemetry import Sample, Telemetry
+from bridge.core.delivery.ack_tracker import AckTracker
+from bridge.core.delivery.commit_metadata import CommitPoint
+from bridge.core.delivery.lanes import PartitionLanes
+from bridge.core.errors import UnavailableError
+from bridge.core.records import Partition, SourceBatch
+from bridge.ports import (
+    Assigned,
+    AssignedPartition,
+    Clock,
+    Lost,
+    OffsetDirectory,
+    PartitionFailed,
+    Revoking,
+    Source,
+    SourceEvent,
+    SourceTrouble,
+)
+
+RESTART_FIRST_S = 1.0
+RESTART_MAX_S = 30.0
+
+
+@dataclass(slots=True, frozen=True)
+class ForwardLimits:
+    """Bounds and intervals of the forward line, from the configuration; seconds and bytes."""
+
+    buffer_bytes_max: int
+    commit_interval_s: float
+    drain_timeout_s: float
+
+
+class ForwardLine:
+    """Consumes, offers, commits. Everything runs on one event loop; only the source has a thread."""
+
+    def __init__(
+        self,
+        open_source: Callable[[], Awaitable[Source]],
+        open_stream: Callable[[str, float], StreamLine],
+        route_topic: Callable[[str, int], RoutedTopic],
+        offsets: OffsetDirectory,
+        clock: Clock,
+        telemetry: Telemetry,
+        limits: ForwardLimits,
+    ) -> None:
+        """`open_stream` takes the stream and our share of its shards, `route_topic` a topic and its number of slices."""
+        self._open_source = open_source
+        self._open_stream = open_stream
+        self._route_topic = route_topic
+        self._offsets = offsets
+        self._clock = clock
+        self._telemetry = telemetry
+        self._limits = limits
+        self._source: Source | None = None
+        self._lines: dict[Partition, PartitionLine] = {}
+        self._streams: dict[str, StreamLine] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._progress = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._joined = False
+        self._pressure = BackPressure(limits.buffer_bytes_max, self._lines.values, self._pause, self._resume)
+        self.kafka_trouble: str | None = None
+        telemetry.gauges(self._samples)
+
+    # -- life
+
+    async def run(self) -> None:
+        """Works until cancelled, or until `stop` has ended."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._task(self._commit_forever())
+            self._task(observe_lag(self._offsets, self._lines, self._clock, self._kafka_answers, self._trouble))
+            await self._read_until_stopped()
+            for task in self._running:
+                task.cancel()
+
+    async def stop(self) -> bool:
+        """Drains, commits, leaves the group. Returns whether everything that was attempted is settled and committed."""
+        self._stopping.set()
+        lines = list(self._lines.values())
+        drained = await self._drain(lines)
+        committed = await self._commit()
+        if not (drained and committed):
+            self._telemetry.log("warning", "drain_incomplete", unresolved=sum(line.lanes.unresolved for line in lines))
+        if self._source is not None:
+            await self._source.close()
+        return drained and committed
+
+    async def _read_until_stopped(self) -> None:
+        """Reads; a consumer that ended by itself is opened anew, with all its partitions lost."""
+        pause = RESTART_FIRST_S
+        while not self._stopping.is_set():
+            self._source = await self._open_source()
+            while events := await self._source.events():
+                pause = RESTART_FIRST_S
+                for event in events:
+                    self._handle(event)
+                await asyncio.sleep(0)  # senders run between batches
+            if self._stopping.is_set():
+                return
+            self._lose(list(self._lines))
+            self._telemetry.log("error", "kafka_consumer_restarting", pause_s=pause, problem=self.kafka_trouble)
+            await asyncio.sleep(pause)
+            pause = min(RESTART_MAX_S, 2 * pause)
+
+    # -- what the source says
+
+    def _handle(self, event: SourceEvent) -> None:
+        if isinstance(event, SourceBatch):
+            self._read(event)
+        elif isinstance(event, Assigned):
+            self._assign(event.partitions)
+        elif isinstance(event, Revoking):
+            self._task(self._revoke(event))
+        elif isinstance(event, Lost):
+            self._lose(event.partitions)
+        elif isinstance(event, PartitionFailed):
+            line = self._lines.get(event.partition)
+            if line is not None:
+                self._halt(line, Halt(event.reason, line.tracker.read_to, event.detail))
+        else:
+            self._trouble(event)
+
+    def _read(self, batch: SourceBatch) -> None:
+        line = self._lines.get(batch.partition)
+        if line is None or not line.takes_records or self._stopping.is_set():
+            return
+        before = line.buffered_bytes
+        self._telemetry.count("bridge_records_read_total", len(batch), line.route)
+        self._streams[line.stream].offer(line, batch)
+        self._pressure.arrived(line, line.buffered_bytes - before)
+
+    def _assign(self, partitions: Sequence[AssignedPartition]) -> None:
+        self._joined = True
+        self._kafka_answers()
+        for assigned in partitions:
+            routed = self._route_topic(assigned.partition.topic, assigned.slices)
+            line = PartitionLine(
+                assigned.partition,
+                routed.route,
+                routed.stream,
+                AckTracker(assigned.offset),
+                PartitionLanes(assigned.partition, routed.linger_s),
+                assigned.slices,
+                CommitPoint(assigned.offset, assigned.metadata),
+            )
+            self._lines[assigned.partition] = line
+            self._stream(routed).attach(line, routed.mapping)
+        if partitions:
+            self._telemetry.log("info", "partitions_assigned", partitions=[str(a.partition) for a in partitions])
+
+    def _stream(self, routed: RoutedTopic) -> StreamLine:
+        stream = self._streams.get(routed.stream)
+        if stream is None:
+            stream = self._streams[routed.stream] = self._open_stream(routed.stream, routed.shard_share)
+            stream.on_halt = self._halt
+            stream.on_progress = self._progressed
+            self._task(stream.run())
+        return stream
+
+    async def _revoke(self, event: Revoking) -> None:
+        lines = [line for partition in event.partitions if (line := self._lines.get(partition))]
+        drained = await self._drain(lines)
+        points = {line.partition: line.commit_point() for line in lines if self._lines.get(line.partition) is line}
+        for line in lines:
+            self._remove(line)
+        self._telemetry.log("info", "partitions_revoked", partitions=[str(p) for p in event.partitions], drained=drained)
+        event.complete(points)
+
+    def _lose(self, partitions: Collection[Partition]) -> None:
+        for partition in partitions:
+            if line := self._lines.get(partition):
+                self._remove(line)
+        if partitions:
+            self._telemetry.log("warning", "partitions_lost", partitions=[str(p) for p in partitions])
+
+    def _remove(self, line: PartitionLine) -> None:
+        if self._lines.get(line.partition) is line:
+            del self._lines[line.partition]
+            self._streams[line.stream].detach(line)
+            self._pressure.recount()
+
+    def _halt(self, line: PartitionLine, halt: Halt) -> None:
+        """The partition stands still at one record; what stands before it goes on, and so do its neighbours."""
+        if line.halt is not None and line.halt.offset <= halt.offset:
+            return
+        line.halt = halt
+        self._pause([line.partition])
+        self._telemetry.log(
+            "error",
+            "partition_halted",
+            topic=line.partition.topic,
+            partition=line.partition.number,
+            offset=halt.offset,
+            reason=halt.reason,
+            detail=halt.detail,
+        )
+
+    def _trouble(self, event: SourceTrouble) -> None:
+        problem = f"{event.code}: {event.message}"
+        if problem != self.kafka_trouble:
+            self._telemetry.log("warning", "kafka_trouble", code=event.code, problem=event.message)
+        self.kafka_trouble = problem
+
+    def _kafka_answers(self) -> None:
+        if self.kafka_trouble is not None:
+            self._telemetry.log("info", "kafka_recovered", problem=self.kafka_trouble)
+            self.kafka_trouble = None
+
+    # -- flow
+
+    def _pause(self, partitions: Collection[Partition]) -> None:
+        if self._source is not None:
+            self._source.pause(partitions)
+
+    def _resume(self, partitions: Collection[Partition]) -> None:
+        if self._source is not None:
+            self._source.resume(partitions)
+
+    def _progressed(self) -> None:
+        self._pressure.left(self._clock.monotonic())
+        self._progress.set()
+
+    async def _drain(self, lines: Collection[PartitionLine]) -> bool:
+        """Finishes what was ever attempted; takes nothing more. False when the deadline passed first."""
+        for line in lines:
+            line.draining = True
+            self._streams[line.stream].finish(line)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.drain_timeout_s):
+                while any(line.lanes.unresolved for line in lines):
+                    self._progress.clear()
+                    await self._progress.wait()
+        return not any(line.lanes.unresolved for line in lines)
+
+    # -- commit
+
+    async def _commit_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.commit_interval_s)
+            if not self._stopping.is_set():
+                await self._commit()
+
+    async def _commit(self) -> bool:
+        if self._source is None:
+            return True
+        try:
+            return await commit_what_moved(self._source, list(self._lines.values()), self._telemetry)
+        except UnavailableError as error:
+            self._trouble(SourceTrouble("commit", str(error)))
+            return False
+
+    # -- what others ask
+
+    def problems(self) -> list[str]:
+        """Why the line as a whole does not move, in sentences; empty when it does."""
+        waiting = [] if self._joined else ["kafka: not a member of the consumer group yet"]
+        kafka = [f"kafka: {self.kafka_trouble}"] if self.kafka_trouble else []
+        streams = [f"stream {stream.stream}: {stream.trouble}" for stream in self._streams.values() if stream.trouble]
+        return [*kafka, *waiting, *streams]
+
+    def halts(self) -> Mapping[Partition, Halt]:
+        """Partitions that stand still."""
+        return {line.partition: line.halt for line in self._lines.values() if line.halt is not None}
+
+    def _samples(self) -> Iterator[Sample]:
+        yield from lag_samples(self._lines.values(), self._clock.wall_ms())
+        for line in self._lines.values():
+            if line.halt is not None:
+                yield "bridge_partition_halted", (line.route, str(line.partition), line.halt.reason), 1
+        yield "bridge_buffer_bytes", (), sum(line.buffered_bytes for line in self._lines.values())
+        for stream in self._streams.values():
+            yield from stream.samples()
+
+    def _task(self, work: Coroutine[None, None, None]) -> None:
+        if self._tasks is None:
+            raise RuntimeError("the forward line is not running")
+        task = self._tasks.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)

@@ -1,0 +1,44 @@
+"""How far each partition is behind its end, true also for one that is idle, paused or halted."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from bridge.app.partition_line import PartitionLine
+from bridge.app.telemetry import Sample
+from bridge.core.errors import UnavailableError
+from bridge.core.records import Partition
+from bridge.ports import Clock, OffsetDirectory, SourceTrouble
+
+OBSERVE_S = 2.0
+
+
+async def observe_lag(
+    offsets: OffsetDirectory,
+    lines: Mapping[Partition, PartitionLine],
+    clock: Clock,
+    on_answer: Callable[[], None],
+    on_trouble: Callable[[SourceTrouble], None],
+) -> None:
+    """Asks Kafka for the ends of the partitions, one call for all; works until cancelled."""
+    while True:
+        await asyncio.sleep(OBSERVE_S)
+        try:
+            ends = await offsets.end_offsets(list(lines))
+        except UnavailableError as error:
+            on_trouble(SourceTrouble("end_offsets", str(error)))
+            continue
+        wall_ms = clock.wall_ms()
+        for partition, end in ends.items():
+            if line := lines.get(partition):
+                line.saw_end(end, wall_ms)
+        if ends:
+            on_answer()
+
+
+def lag_samples(lines: Iterable[PartitionLine], wall_ms: float) -> Iterator[Sample]:
+    """The lag gauges."""
+    for line in lines:
+        where = (line.route, str(line.partition))
+        records, seconds = line.lag(wall_ms)
+        yield "bridge_kafka_lag_records", where, records
+        yield "bridge_kafka_lag_seconds", where, seconds

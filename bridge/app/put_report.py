@@ -1,0 +1,87 @@
+"""What the answers of one stream mean for people: metrics, log lines, and the trouble that readiness shows."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from bridge.app.partition_line import PartitionLine
+from bridge.app.telemetry import Telemetry
+from bridge.core.delivery.lanes import PartitionLanes, Row
+from bridge.core.delivery.requests import Request, Resolution
+from bridge.core.records import Outcome, PutAnswer
+
+MESSAGE_CHARACTERS_MAX = 300
+
+
+class PutReport:
+    """Counts by request, never by record. A failure is logged when it begins and when it ends, not each time."""
+
+    def __init__(self, stream: str, telemetry: Telemetry) -> None:
+        self._stream = stream
+        self._telemetry = telemetry
+        self._in_doubt: set[Row] = set()
+        self._failing: str | None = None
+        self.trouble: str | None = None
+
+    def answered(self, request: Request, answer: PutAnswer, resolution: Resolution, seconds: float) -> None:
+        """One request and its answer."""
+        telemetry, stream = self._telemetry, self._stream
+        outcome = "partly_stored" if any(answer.outcomes) else "stored"
+        if answer.whole is not None:
+            outcome = answer.whole.name.lower()
+        telemetry.count("bridge_put_requests_total", 1, stream, outcome)
+        telemetry.count("bridge_put_bytes_total", request.size, stream)
+        telemetry.observe("bridge_put_seconds", [seconds], stream)
+        for shard_id, first, end in request.runs:
+            telemetry.count("bridge_put_records_total", end - first, stream, shard_id)
+        for shard_id, throttled in resolution.throttled.items():
+            telemetry.count("bridge_throttled_records_total", throttled, stream, shard_id)
+        for code, records in answer.codes.items():
+            if "Throughput" not in code:
+                telemetry.count("bridge_record_errors_total", records, stream, code)
+        if resolution.unknown:
+            telemetry.count("bridge_unknown_attempts_total", len(resolution.unknown), stream)
+            self._in_doubt.update(resolution.unknown)
+        self._note(answer)
+
+    def delivered(self, stored: Sequence[Row], lines: Mapping[PartitionLanes, tuple[PartitionLine, Any]], wall_ms: float) -> None:
+        """Records that were confirmed; counted by the route of their partition."""
+        latencies: dict[PartitionLanes, list[float]] = defaultdict(list)
+        for batch, i in stored:
+            latencies[batch.lanes_of].append((wall_ms - batch.timestamps_ms[i]) / 1000)
+        by_route: dict[str, list[float]] = defaultdict(list)
+        for lanes, values in latencies.items():
+            if lanes in lines:
+                by_route[lines[lanes][0].route] += values
+        for route, values in by_route.items():
+            self._telemetry.count("bridge_records_acked_total", len(values), route)
+            self._telemetry.observe("bridge_delivery_seconds", values, route)
+        self._settle_doubts(stored, lines)
+
+    def forget(self, lanes: PartitionLanes) -> None:
+        """A partition left: its doubts are not ours any more."""
+        self._in_doubt = {row for row in self._in_doubt if row[0].lanes_of is not lanes}
+
+    def _settle_doubts(self, stored: Sequence[Row], lines: Mapping[PartitionLanes, tuple[PartitionLine, Any]]) -> None:
+        if not self._in_doubt:
+            return
+        for row in self._in_doubt.intersection(stored):
+            self._in_doubt.discard(row)
+            lanes = row[0].lanes_of
+            if lanes in lines:
+                self._telemetry.count("bridge_duplicates_total", 1, lines[lanes][0].route, "unknown_attempt")
+
+    def _note(self, answer: PutAnswer) -> None:
+        """Keeps `trouble` and logs its beginning, each change, and its end."""
+        if answer.whole in (None, Outcome.REJECTED):
+            if self._failing is not None:
+                self._telemetry.log("info", "stream_recovered", stream=self._stream)
+            self._failing = self.trouble = None
+        elif answer.code != self._failing:
+            message = answer.message[:MESSAGE_CHARACTERS_MAX]
+            self._failing = answer.code
+            self.trouble = f"PutRecords: {answer.code}: {message}"
+            level: Literal["error", "warning"] = "error" if answer.whole == Outcome.FATAL else "warning"
+            self._telemetry.log(level, "stream_trouble", stream=self._stream, problem=self.trouble)
+        if answer.codes:
+            self._telemetry.log("debug", "record_errors", stream=self._stream, codes=answer.codes)

@@ -1,0 +1,46 @@
+"""Which route carries a topic: an exact name before a pattern, patterns in the order of the configuration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bridge.app.settings import Route, Settings
+from bridge.core.delivery.mapping import MappingSpec
+
+
+@dataclass(slots=True, frozen=True)
+class RoutedTopic:
+    """A topic, its route (named by the configured topic or pattern), and how its records are mapped."""
+
+    route: str
+    stream: str
+    shard_share: float
+    linger_s: float
+    mapping: MappingSpec
+
+
+def route_of(settings: Settings, topic: str) -> Route | None:
+    """The route that carries a topic; None when there is none."""
+    routes: Sequence[Route] = settings.routes
+    matching = (route for route in sorted(routes, key=lambda route: route.is_pattern) if route.matches(topic))
+    return next(matching, None)
+
+
+def routed_topic(settings: Settings, topic: str, slices: int) -> RoutedTopic:
+    """How a topic that Kafka assigned is carried; `slices` is N of `partition_key: partition`.
+
+    Raises KeyError for a topic that no route carries: Kafka and Python read a pattern differently.
+    """
+    route = route_of(settings, topic)
+    if route is None:
+        raise KeyError(f"no route carries topic {topic!r}: Kafka's reading of a routes[].topic pattern differs from Python's")
+    template = "" if isinstance(route.partition_key, str) else route.partition_key.field
+    mapping = MappingSpec(
+        strategy="field" if template else str(route.partition_key),
+        topic=topic,
+        null_key=route.null_key,
+        template=template,
+        carry_origin=settings.name if route.carry_origin else None,
+        ordering=route.ordering,
+        slices=slices,
+    )
+    return RoutedTopic(route.topic, route.stream_for(topic), route.shard_share, route.linger, mapping)

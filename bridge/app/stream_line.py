@@ -1,0 +1,206 @@
+"""One stream: finds its shards, keeps its scheduler, sends its requests."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from bridge.app.partition_line import Halt, PartitionLine
+from bridge.app.put_report import PutReport
+from bridge.app.telemetry import Sample, Telemetry
+from bridge.core.delivery.ack_tracker import acknowledge
+from bridge.core.delivery.lanes import PartitionLanes
+from bridge.core.delivery.mapping import KeyCache, Mapper, MappingSpec
+from bridge.core.delivery.requests import Request, RequestLimits, Resolution
+from bridge.core.delivery.scheduler import NEVER, Scheduler
+from bridge.core.errors import RefusedError, UnavailableError
+from bridge.core.records import SourceBatch
+from bridge.ports import Clock, ShardDirectory, Sink, StreamDescription
+
+REFRESH_S = 60.0
+REFRESH_PAUSE_S = 1.0
+RETRY_FIRST_S = 1.0
+RETRY_MAX_S = 30.0
+
+
+class StreamLine:
+    """All routes that feed one stream share its scheduler, and so its shards' budgets."""
+
+    def __init__(
+        self,
+        stream: str,
+        ports: tuple[Sink, ShardDirectory, Clock],
+        telemetry: Telemetry,
+        limits: RequestLimits,
+        shard_share: float,
+        in_flight: asyncio.Semaphore,
+        keys: KeyCache,
+    ) -> None:
+        """`in_flight` bounds the requests of all streams together; `keys` is shared by all streams too."""
+        self.stream = stream
+        self._sink, self._directory, self._clock = ports
+        self._telemetry = telemetry
+        self._limits = limits
+        self._share = shard_share
+        self._in_flight = in_flight
+        self._keys = keys
+        self._scheduler: Scheduler | None = None
+        self._record_bytes_max = 0
+        self._lines: dict[PartitionLanes, tuple[PartitionLine, Mapper]] = {}
+        self._wake = asyncio.Event()
+        self._stale = asyncio.Event()
+        self._report = PutReport(stream, telemetry)
+        self._directory_trouble: str | None = "its shards are not known yet"
+        self.on_halt: Callable[[PartitionLine, Halt], None] = lambda line, halt: None
+        self.on_progress: Callable[[], None] = lambda: None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be written now, in a sentence; None while the stream works."""
+        return (self._directory_trouble if self._scheduler is None else None) or self._report.trouble
+
+    # -- partitions
+
+    def attach(self, line: PartitionLine, spec: MappingSpec) -> None:
+        """A partition that feeds this stream from now on."""
+        self._lines[line.lanes] = line, self._mapper(spec)
+
+    def detach(self, line: PartitionLine) -> None:
+        """The partition is not ours any more: nothing of it is sent again."""
+        self._truncate(line, 0)
+        self._lines.pop(line.lanes, None)
+        self._report.forget(line.lanes)
+
+    def finish(self, line: PartitionLine) -> None:
+        """Sends only what has to be done before the partition may leave: up to the last record ever attempted."""
+        self._truncate(line, line.tracker.first_unattempted())
+
+    def offer(self, line: PartitionLine, batch: SourceBatch) -> None:
+        """Records of an attached partition, in offset order."""
+        if self._scheduler is None:
+            line.hold(batch)
+            return
+        _, mapper = self._lines[line.lanes]
+        mapped, rejection = mapper.map(line.tracker.unseen(batch), line.lanes)
+        line.tracker.admit(mapped)
+        if len(mapped):
+            self._scheduler.offer(mapped, self._clock.monotonic())
+            self._wake.set()
+        if rejection is not None:
+            self.on_halt(line, Halt(rejection.reason, rejection.offset, rejection.detail, rejection.timestamp_ms))
+
+    def _truncate(self, line: PartitionLine, offset: int) -> None:
+        line.take_unmapped()
+        if self._scheduler is not None:
+            self._scheduler.truncate(line.lanes, offset)
+
+    def _mapper(self, spec: MappingSpec) -> Mapper:
+        return Mapper(replace(spec, record_bytes_max=self._record_bytes_max), self._keys)
+
+    # -- the stream's own work
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        await self._become_ready()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._refresh_forever())
+            tasks.create_task(self._send_forever(tasks))
+
+    async def _become_ready(self) -> None:
+        pause = RETRY_FIRST_S
+        while True:
+            try:
+                description = await self._directory.describe(self.stream)
+                break
+            except (UnavailableError, RefusedError) as error:
+                if self._directory_trouble != str(error):
+                    self._telemetry.log("error", "stream_trouble", stream=self.stream, problem=str(error))
+                self._directory_trouble = str(error)
+            await asyncio.sleep(pause)
+            pause = min(RETRY_MAX_S, 2 * pause)
+        self._adopt(description)
+        self._telemetry.log("info", "stream_ready", stream=self.stream, shards=len(description.shard_map))
+        for line, _ in list(self._lines.values()):
+            for batch in line.take_unmapped():
+                if line.takes_records:
+                    self.offer(line, batch)
+        self.on_progress()
+
+    def _adopt(self, description: StreamDescription) -> None:
+        self._directory_trouble = None
+        if self._scheduler is None:
+            self._scheduler = Scheduler(self._limits, description.shard_map, self._share)
+        elif description.shard_map != self._scheduler.shard_map:
+            self._scheduler.replace_shard_map(description.shard_map)
+            self._telemetry.log("info", "shard_map_replaced", stream=self.stream, shards=len(description.shard_map))
+        if description.record_bytes_max != self._record_bytes_max:
+            self._record_bytes_max = description.record_bytes_max
+            self._lines = {lanes: (line, self._mapper(mapper.spec)) for lanes, (line, mapper) in self._lines.items()}
+        self._wake.set()
+
+    async def _refresh_forever(self) -> None:
+        """Asks for the shards again: now and then, and when a record landed where it was not predicted."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REFRESH_S):
+                    await self._stale.wait()
+            self._stale.clear()
+            try:
+                self._adopt(await self._directory.describe(self.stream))
+            except (UnavailableError, RefusedError) as error:
+                self._telemetry.log("warning", "stream_trouble", stream=self.stream, problem=str(error))
+            await asyncio.sleep(REFRESH_PAUSE_S)
+
+    async def _send_forever(self, tasks: asyncio.TaskGroup) -> None:
+        scheduler = self._ready_scheduler()
+        while True:
+            self._wake.clear()
+            await self._in_flight.acquire()
+            request = scheduler.next_request(self._clock.monotonic())
+            if isinstance(request, Request):
+                tasks.create_task(self._send(request))
+                continue
+            self._in_flight.release()
+            await self._wait_until(request)
+
+    async def _wait_until(self, wake_at: float) -> None:
+        timeout = None if wake_at == NEVER else max(0.0005, wake_at - self._clock.monotonic())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
+
+    async def _send(self, request: Request) -> None:
+        started = self._clock.monotonic()
+        try:
+            answer = await self._sink.put(self.stream, request)
+        finally:
+            self._in_flight.release()
+        now = self._clock.monotonic()
+        resolution = self._ready_scheduler().resolve(request, answer, now)
+        acknowledge(resolution.stored)
+        self._report.answered(request, answer, resolution, now - started)
+        self._report.delivered(resolution.stored, self._lines, self._clock.wall_ms())
+        self._halt_rejected(resolution, answer.message)
+        if resolution.stale_shard_map:
+            self._stale.set()
+        self._wake.set()
+        self.on_progress()
+
+    def _halt_rejected(self, resolution: Resolution, message: str) -> None:
+        for (batch, i), code in resolution.rejected:
+            line, _ = self._lines.get(batch.lanes_of, (None, None))
+            if line is not None:
+                detail = f"Kinesis refused the record: {code} {message}"
+                self.on_halt(line, Halt("rejected", batch.offsets[i], detail, batch.timestamps_ms[i]))
+
+    def _ready_scheduler(self) -> Scheduler:
+        if self._scheduler is None:
+            raise RuntimeError(f"{self.stream}: sending before its shards are known")
+        return self._scheduler
+
+    def samples(self) -> list[Sample]:
+        """Gauges of this stream."""
+        if self._scheduler is None:
+            return []
+        used = self._scheduler.used_ratios(self._clock.monotonic())
+        return [("bridge_shard_budget_used_ratio", (self.stream, shard_id), ratio) for shard_id, ratio in used.items()]

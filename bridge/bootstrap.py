@@ -1,0 +1,192 @@
+"""The composition root: reads the configuration, makes the adapters, wires the line. The only importer of adapters."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import uvloop
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession, get_session
+from confluent_kafka import Consumer
+from confluent_kafka.admin import AdminClient
+
+from bridge import __version__
+from bridge.adapters.kafka.admin import KafkaAdmin
+from bridge.adapters.kafka.handover import Handover
+from bridge.adapters.kafka.source import KafkaSource
+from bridge.adapters.kinesis.shard_directory import KinesisShardDirectory
+from bridge.adapters.kinesis.sink import open_sink
+from bridge.adapters.system_clock import SystemClock
+from bridge.app.forward import ForwardLimits, ForwardLine
+from bridge.app.http_api import metrics_app, serving
+from bridge.app.routing import route_of, routed_topic
+from bridge.app.settings import LogSettings, Settings
+from bridge.app.stream_line import StreamLine
+from bridge.app.supervisor import supervise
+from bridge.app.telemetry import Telemetry
+from bridge.core.delivery.mapping import KeyCache
+from bridge.core.delivery.requests import RequestLimits
+from bridge.ports import Sink, Source
+
+CONSUMER_SESSION_TIMEOUT_S = 45.0
+"""Default of `group.consumer.session.timeout.ms`, where the broker does not name its setting."""
+HANDOVER_MARGIN_S = 5.0
+
+
+def configure_logging(settings: LogSettings) -> None:
+    """structlog to standard output: one JSON object, or one line for people, per event."""
+    renderer: Any = structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper("iso", utc=True), renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(),
+    )
+
+
+class _ClientLog(logging.Handler):
+    """librdkafka's own log lines, as ours."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        super().__init__()
+        self._telemetry = telemetry
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._telemetry.log("debug", "kafka_client_log", message=record.getMessage())
+
+
+def client_properties(settings: Settings, telemetry: Telemetry) -> dict[str, Any]:
+    """Properties that every Kafka client of the bridge shares."""
+    logger = logging.Logger(f"librdkafka-{settings.name}")  # outside the hierarchy: nothing else writes these lines
+    logger.addHandler(_ClientLog(telemetry))
+    return {
+        "bootstrap.servers": settings.kafka.bootstrap_servers,
+        "client.id": f"bridge-{settings.name}",
+        "logger": logger,
+        **settings.kafka.librdkafka_properties(),
+    }
+
+
+def consumer_properties(settings: Settings, telemetry: Telemetry) -> dict[str, Any]:
+    """Properties of the consumer. What the configuration gives wins over the tuning, never over what we must own."""
+    tuning = {
+        "queued.max.messages.kbytes": 32 * 1024,
+        "fetch.queue.backoff.ms": 20,
+        "topic.metadata.refresh.interval.ms": 30_000,
+    }
+    owned = {
+        "group.id": settings.kafka.group,
+        "group.protocol": settings.kafka.group_protocol,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+    }
+    if settings.kafka.group_protocol == "classic":
+        owned["partition.assignment.strategy"] = "cooperative-sticky"
+        owned["session.timeout.ms"] = int(settings.kafka.session_timeout * 1000)
+    if settings.kafka.group_instance_id is not None:
+        owned["group.instance.id"] = settings.kafka.group_instance_id
+    return {**tuning, **client_properties(settings, telemetry), **owned}
+
+
+@dataclass(slots=True)
+class KinesisClients:
+    """What talks to Kinesis."""
+
+    sink: Sink
+    directory: KinesisShardDirectory
+    client: Any
+    endpoint_url: str
+
+
+@asynccontextmanager
+async def open_kinesis(settings: Settings) -> AsyncIterator[KinesisClients]:
+    """Clients for Kinesis; credentials and endpoint as botocore's own chain finds them. Raises BotoCoreError."""
+    kinesis = settings.kinesis
+    session: AioSession = get_session()
+    # Retries are decided in one place, the scheduler; botocore's own are turned off.
+    config = AioConfig(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
+    async with AsyncExitStack() as stack:
+        client: Any = await stack.enter_async_context(
+            session.create_client("kinesis", region_name=kinesis.region, endpoint_url=kinesis.endpoint_url, config=config)
+        )
+        endpoint_url: str = client.meta.endpoint_url
+        sink = await stack.enter_async_context(
+            open_sink(session, endpoint_url, kinesis.region, kinesis.request_timeout, kinesis.requests_in_flight_max)
+        )
+        yield KinesisClients(sink, KinesisShardDirectory(client), client, endpoint_url)
+
+
+def forward_line(settings: Settings, kinesis: KinesisClients, admin: KafkaAdmin, telemetry: Telemetry) -> ForwardLine:
+    """Wires the forward line."""
+    clock = SystemClock()
+    keys = KeyCache()
+    in_flight = asyncio.Semaphore(settings.kinesis.requests_in_flight_max)
+    limits = RequestLimits(settings.kinesis.request_records_max, settings.kinesis.request_bytes_max)
+    drain_timeout_s = drain_timeout(settings, settings.kafka.session_timeout)
+
+    def open_stream(stream: str, shard_share: float) -> StreamLine:
+        ports = (kinesis.sink, kinesis.directory, clock)
+        return StreamLine(stream, ports, telemetry, limits, shard_share, in_flight, keys)
+
+    async def open_source() -> Source:
+        return await kafka_source(settings, admin, telemetry, drain_timeout_s)
+
+    return ForwardLine(
+        open_source,
+        open_stream,
+        lambda topic, slices: routed_topic(settings, topic, slices),
+        admin,
+        clock,
+        telemetry,
+        ForwardLimits(settings.buffer_bytes_max, settings.commit_interval, drain_timeout_s),
+    )
+
+
+async def kafka_source(settings: Settings, admin: KafkaAdmin, telemetry: Telemetry, drain_timeout_s: float) -> KafkaSource:
+    """A consumer that is subscribed and running."""
+    source = KafkaSource(
+        Consumer,
+        consumer_properties(settings, telemetry),
+        [route.topic for route in settings.routes],
+        lambda partitions: admin.start_offsets(partitions, lambda topic: _start(settings, topic)),
+        Handover(asyncio.get_running_loop()),
+        drain_timeout_s + HANDOVER_MARGIN_S,
+    )
+    source.start()
+    return source
+
+
+def _start(settings: Settings, topic: str) -> str | int:
+    route = route_of(settings, topic)
+    start = route.start if route else "earliest"
+    return start if isinstance(start, str) else start.milliseconds
+
+
+def drain_timeout(settings: Settings, session_timeout_s: float) -> float:
+    """A drain ends before the group would give the partitions away, in seconds."""
+    return max(settings.kinesis.request_timeout, session_timeout_s - 2 * settings.commit_interval)
+
+
+def run(settings: Settings) -> bool:
+    """`bridge run`: works until a signal. Returns whether it ended with everything settled and committed."""
+    configure_logging(settings.log)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(settings))
+
+
+async def _run(settings: Settings) -> bool:
+    telemetry = Telemetry()
+    telemetry.gauges(lambda: [("bridge_build_info", (__version__, settings.name), 1)])
+    admin = KafkaAdmin(AdminClient(client_properties(settings, telemetry)))
+    session_timeout_s = settings.kafka.session_timeout
+    async with open_kinesis(settings) as kinesis:
+        forward = forward_line(settings, kinesis, admin, telemetry)
+        async with serving(metrics_app(forward, telemetry), settings.metrics.host, settings.metrics.port) as port:
+            telemetry.log("info", "bridge_started", version=__version__, name=settings.name, metrics_port=port)
+            return await supervise(forward, telemetry, drain_timeout(settings, session_timeout_s))
