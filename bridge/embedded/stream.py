@@ -37,14 +37,15 @@ def uniform_starts(shards: int) -> list[int]:
 class Stream:
     """Shards by index, the open ones sorted by hash key, and what the control plane may change.
 
-    `change` is a reshard under way: when it takes effect and what it does then.
+    `active_at` is when it becomes active, None from then on; `change` is a reshard under way: when it takes effect and
+    what it does then.
     """
 
     def __init__(self, name: str, arn: str, shard_count: int, now: float) -> None:
         self.name = name
         self.arn = arn
         self.created_at = now
-        self.active_at = now
+        self.active_at: float | None = None
         self.deleted_at: float | None = None
         self.change: tuple[float, Callable[[float], None]] | None = None
         self.mode = "PROVISIONED"
@@ -62,11 +63,16 @@ class Stream:
         self._turn = 0
         self._refresh()
 
+    @property
+    def is_changing(self) -> bool:
+        """True while a moment is set at which its state changes."""
+        return self.active_at is not None or self.change is not None or self.deleted_at is not None
+
     def status(self, now: float) -> str:
         """StreamStatus in AWS's words."""
         if self.deleted_at is not None:
             return "DELETING"
-        if now < self.active_at:
+        if self.active_at is not None and now < self.active_at:
             return "CREATING"
         return "ACTIVE" if self.change is None else "UPDATING"
 

@@ -59,6 +59,7 @@ class StreamRegistry:
         self.check_shard_quota(shard_count, now)
         stream = self._streams[name] = Stream(name, self.account.arn(name), shard_count, now)
         stream.active_at = now + self._transition_s
+        self._settle(stream, now)
         return stream
 
     def delete(self, stream: str, now: float) -> None:
@@ -85,7 +86,7 @@ class StreamRegistry:
             if stream != self.account.arn(name):
                 raise ResourceNotFoundException(f"Stream {stream} not found in account {self.account.number}.")
         found = self._streams.get(name)
-        if found is not None and (found.change is not None or found.deleted_at is not None):
+        if found is not None and found.is_changing:
             self._settle(found, now)
             found = self._streams.get(name)
         if found is None:
@@ -97,7 +98,7 @@ class StreamRegistry:
     def serving(self, stream: str, now: float) -> Stream:
         """A stream that takes and gives records: active, also while it is resharded; raises ResourceNotFoundException."""
         found = self.find(stream, now)
-        if found.deleted_at is not None or now < found.active_at:
+        if found.deleted_at is not None or found.active_at is not None:
             raise self._not_found(found.name)
         return found
 
@@ -124,6 +125,8 @@ class StreamRegistry:
             )
 
     def _settle(self, stream: Stream, now: float) -> None:
+        if stream.active_at is not None and stream.active_at <= now:
+            stream.active_at = None
         if stream.change is not None and stream.change[0] <= now:
             at, effect = stream.change
             stream.change = None
