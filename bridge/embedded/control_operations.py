@@ -27,6 +27,7 @@ DESCRIBE_STREAM_SHARDS_MAX = 100
 LIST_STREAMS_MAX = 100
 ON_DEMAND_SHARDS = 4
 
+_PAGE_BOUNDS = (1, 10_000)
 _MODES = ("PROVISIONED", "ON_DEMAND")
 _DISTRIBUTIONS = ("USER_PARTITION_KEY", "AUTO")
 
@@ -57,7 +58,7 @@ def delete_stream(model: KinesisModel, request: RequestFields, now: float) -> An
 
 def describe_stream(model: KinesisModel, request: RequestFields, now: float) -> Answer:
     stream = model.streams.find(request.stream(), now)
-    limit = min(request.optional_integer("Limit", at_least=1) or DESCRIBE_STREAM_SHARDS_MAX, DESCRIBE_STREAM_SHARDS_MAX)
+    limit = min(request.optional_integer("Limit", _PAGE_BOUNDS) or DESCRIBE_STREAM_SHARDS_MAX, DESCRIBE_STREAM_SHARDS_MAX)
     after = request.optional_text("ExclusiveStartShardId")
     shards = [] if stream.status(now) in ("CREATING", "DELETING") else kept_shards(stream, now)
     shards = [shard for shard in shards if after is None or shard.shard_id > after]
@@ -80,7 +81,7 @@ def describe_stream_summary(model: KinesisModel, request: RequestFields, now: fl
 
 
 def list_streams(model: KinesisModel, request: RequestFields, now: float) -> Answer:
-    limit = min(request.optional_integer("Limit", at_least=1) or LIST_STREAMS_MAX, LIST_STREAMS_MAX)
+    limit = min(request.optional_integer("Limit", _PAGE_BOUNDS) or LIST_STREAMS_MAX, LIST_STREAMS_MAX)
     after = request.optional_text("NextToken") or request.optional_text("ExclusiveStartStreamName") or ""
     streams = [stream for stream in model.streams.all(now) if stream.name > after]
     page = streams[:limit]
@@ -104,7 +105,7 @@ def list_streams(model: KinesisModel, request: RequestFields, now: float) -> Ans
 
 
 def list_shards(model: KinesisModel, request: RequestFields, now: float) -> Answer:
-    limit = min(request.optional_integer("MaxResults", at_least=1) or LIST_SHARDS_MAX, LIST_SHARDS_MAX)
+    limit = min(request.optional_integer("MaxResults", _PAGE_BOUNDS) or LIST_SHARDS_MAX, LIST_SHARDS_MAX)
     if request.has("NextToken"):
         stream, wanted, first = _continued(model, request, now)
     else:

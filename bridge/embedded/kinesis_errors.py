@@ -76,6 +76,7 @@ class RequestEntityTooLargeException(_RequestError):
 
 def constraint_broken(value: object, member: str, must: str) -> ValidationException:
     """A ValidationException worded as the service words a broken constraint of its interface."""
+    shown = "null" if value is None else f"'{value}'"
     return ValidationException(
-        f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: Member must {must}"
+        f"1 validation error detected: Value {shown} at '{member}' failed to satisfy constraint: Member must {must}"
     )

@@ -127,9 +127,7 @@ def _route_explicitly(
         elif 0 <= explicit <= HASH_KEY_MAX:
             slot, size = stream.slot_of(explicit), partition_key_bytes(key)
         else:
-            raise InvalidArgumentException(
-                f"Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. {explicit}"
-            )
+            raise InvalidArgumentException(f"Invalid ExplicitHashKey. It must be in the range: [0, 2^128-1], not {explicit}")
         slots.append(slot)
         sizes.append(size)
     return slots, sizes

@@ -1,14 +1,17 @@
 """GetShardIterator and GetRecords: where an iterator begins, what a read gives, where it goes on."""
 
+import re
 from typing import NamedTuple
 
 from bridge.core.quotas import ITERATOR_LIFETIME_S
-from bridge.embedded.kinesis_errors import ExpiredIteratorException, InvalidArgumentException
+from bridge.embedded.kinesis_errors import ExpiredIteratorException, InvalidArgumentException, constraint_broken
 from bridge.embedded.position_tokens import ShardPosition
 from bridge.embedded.shard import RecordColumns, Shard, milliseconds
 from bridge.embedded.stream import Stream
 
 ITERATOR_TYPES = ("TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "AT_TIMESTAMP")
+
+_SEQUENCE_NUMBER = re.compile(r"0|([1-9]\d{0,128})", re.ASCII)
 
 
 class GetAnswer(NamedTuple):
@@ -21,18 +24,21 @@ class GetAnswer(NamedTuple):
 
 
 def iterator_place(shard: Shard, iterator_type: str, start: str | float | None, now: float) -> int:
-    """Place in the shard where an iterator of the type begins; raises InvalidArgumentException."""
-    if iterator_type == "TRIM_HORIZON":
-        return shard.first_place
-    if iterator_type == "LATEST":
-        return shard.next_place
+    """Place in the shard where an iterator of the type begins; raises InvalidArgumentException, ValidationException."""
+    if iterator_type not in ITERATOR_TYPES:
+        raise constraint_broken(iterator_type, "shardIteratorType", f"satisfy enum value set: [{', '.join(ITERATOR_TYPES)}]")
     if iterator_type == "AT_TIMESTAMP":
         return shard.place_at_time(_timestamp_ms(start, now))
-    if iterator_type not in ITERATOR_TYPES:
-        raise InvalidArgumentException(f"{iterator_type!r} is not a ShardIteratorType; it is one of {', '.join(ITERATOR_TYPES)}.")
+    if iterator_type in ("TRIM_HORIZON", "LATEST"):
+        if start is not None:
+            raise InvalidArgumentException(f"StartingSequenceNumber must not be given with {iterator_type}.")
+        return shard.first_place if iterator_type == "TRIM_HORIZON" else shard.next_place
     if not isinstance(start, str):
-        raise InvalidArgumentException(f"Must either specify StartingSequenceNumber or a different type than {iterator_type}.")
-    if not (start.isascii() and start.isdecimal()) or not shard.is_within(int(start)):
+        raise InvalidArgumentException(f"StartingSequenceNumber must be given with {iterator_type}.")
+    if not _SEQUENCE_NUMBER.fullmatch(start):
+        must = f"satisfy regular expression pattern: {_SEQUENCE_NUMBER.pattern}"
+        raise constraint_broken(start, "startingSequenceNumber", must)
+    if not shard.is_within(int(start)):
         raise InvalidArgumentException(
             f"StartingSequenceNumber {start} used in GetShardIterator on shard {shard.shard_id} is invalid because it did not "
             "come from this shard."

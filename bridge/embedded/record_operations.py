@@ -3,17 +3,16 @@
 Data is base64 in JSON. PutRecords is the hot path: columns, and its answer is put together as text.
 """
 
-import binascii
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pybase64
 
-from bridge.embedded.kinesis_errors import SerializationException, ValidationException, constraint_broken
+from bridge.embedded.kinesis_errors import KinesisError, SerializationException, constraint_broken
 from bridge.embedded.kinesis_model import KinesisModel
 from bridge.embedded.put_path import PutAnswer
-from bridge.embedded.request_fields import RequestFields, hash_key_number
+from bridge.embedded.request_fields import RequestFields, hash_key_number, lower_camel
 from bridge.embedded.shard_listing import child_shard_shape
 
 RecordOperation = Callable[[KinesisModel, dict[str, Any], float], bytes]
@@ -23,20 +22,17 @@ def put_records(model: KinesisModel, members: dict[str, Any], now: float) -> byt
     request = RequestFields(members)
     stream, dry_run = request.stream(), request.flag("DryRun")
     records = members.get("Records")
+    if records is None:
+        raise constraint_broken(None, "records", "not be null")
     if not isinstance(records, list):
-        raise ValidationException(
-            "1 validation error detected: Value null at 'records' failed to satisfy constraint: Member must not be null"
-        )
+        raise SerializationException("Records is not a list.")
     decode = pybase64.b64decode
     try:
         partition_keys = [record["PartitionKey"] for record in records]
         datas = [decode(record["Data"], validate=True) for record in records]
         hash_keys = _explicit_hash_keys(records)
-    except KeyError as missing:
-        name = str(missing.args[0])
-        raise constraint_broken(None, f"records.member.{name[0].lower()}{name[1:]}", "not be null") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise SerializationException(f"Records: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _wrong_record(records, error) from None
     if set(map(type, partition_keys)) - {str}:
         raise SerializationException("PartitionKey is not a string.")
     return put_records_answer(model.put_records(stream, partition_keys, hash_keys, datas, now, dry_run))
@@ -77,11 +73,7 @@ def put_record(model: KinesisModel, members: dict[str, Any], now: float) -> byte
 def get_shard_iterator(model: KinesisModel, members: dict[str, Any], now: float) -> bytes:
     request = RequestFields(members)
     kind = request.text("ShardIteratorType")
-    start: str | float | None = None
-    if kind.endswith("_SEQUENCE_NUMBER"):
-        start = request.optional_text("StartingSequenceNumber")
-    elif kind == "AT_TIMESTAMP":
-        start = request.timestamp("Timestamp")
+    start = request.timestamp("Timestamp") if kind == "AT_TIMESTAMP" else request.optional_text("StartingSequenceNumber")
     iterator = model.get_shard_iterator(request.stream(), request.text("ShardId"), kind, now, start, request.flag("DryRun"))
     return orjson.dumps({"ShardIterator": iterator})
 
@@ -103,9 +95,20 @@ def get_records(model: KinesisModel, members: dict[str, Any], now: float) -> byt
     return orjson.dumps(body)
 
 
+def _wrong_record(records: list[Any], error: Exception) -> KinesisError:
+    """The error for the first record that is not one; found only now, as requests are rarely wrong."""
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, dict):
+            return SerializationException(f"Record {number} is not a structure.")
+        for member in ("PartitionKey", "Data"):
+            if record.get(member) is None:
+                return constraint_broken(None, f"records.{number}.member.{lower_camel(member)}", "not be null")
+    return SerializationException(f"Records: {error}")
+
+
 def _explicit_hash_keys(records: list[dict[str, Any]]) -> list[int | None] | None:
     texts = [record.get("ExplicitHashKey") for record in records]
-    if not any(texts):
+    if texts.count(None) == len(texts):
         return None
     return [None if text is None else hash_key_number(text, "ExplicitHashKey") for text in texts]
 
@@ -113,7 +116,7 @@ def _explicit_hash_keys(records: list[dict[str, Any]]) -> list[int | None] | Non
 def _decoded(text: str) -> bytes:
     try:
         return pybase64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise SerializationException(f"Data: {error}") from None
 
 

@@ -1,11 +1,19 @@
 """Reading the members of a JSON request with the errors that the service gives for wrong ones."""
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from bridge.core.quotas import HASH_KEY_MAX
-from bridge.embedded.kinesis_errors import InvalidArgumentException, SerializationException, ValidationException
+from bridge.embedded.kinesis_errors import (
+    InvalidArgumentException,
+    SerializationException,
+    ValidationException,
+    constraint_broken,
+)
+
+_HASH_KEY = re.compile(r"0|([1-9]\d{0,38})", re.ASCII)
 
 
 class RequestFields:
@@ -46,14 +54,16 @@ class RequestFields:
             raise _missing(member)
         return found
 
-    def optional_integer(self, member: str, at_least: int | None = None) -> int | None:
+    def optional_integer(self, member: str, bounds: tuple[int, int] | None = None) -> int | None:
+        """`bounds` are the smallest and the largest value; outside them it raises ValidationException."""
         found = self._members.get(member)
         if found is None:
             return None
         if not isinstance(found, int) or isinstance(found, bool):
             raise SerializationException(f"{member} is not an integer.")
-        if at_least is not None and found < at_least:
-            raise ValidationException(f"Value '{found}' at '{member}' must be {at_least} or more.")
+        if bounds is not None and not bounds[0] <= found <= bounds[1]:
+            must = f"greater than or equal to {bounds[0]}" if found < bounds[0] else f"less than or equal to {bounds[1]}"
+            raise constraint_broken(found, lower_camel(member), f"have value {must}")
         return found
 
     def timestamp(self, member: str) -> float | None:
@@ -87,14 +97,21 @@ class RequestFields:
 
 @lru_cache(maxsize=65_536)
 def hash_key_number(text: str, member: str) -> int:
-    """A hash key from its decimal text; raises InvalidArgumentException outside 0..2^128-1 or for anything else."""
-    if text.isascii() and text.isdecimal() and (text == "0" or text[0] != "0") and len(text) <= 39 and int(text) <= HASH_KEY_MAX:
+    """A hash key from its decimal text.
+
+    Raises ValidationException for what is no number without leading zeros, InvalidArgumentException beyond 2^128-1.
+    """
+    if not _HASH_KEY.fullmatch(text):
+        raise constraint_broken(text, lower_camel(member), f"satisfy regular expression pattern: {_HASH_KEY.pattern}")
+    if int(text) <= HASH_KEY_MAX:
         return int(text)
     raise InvalidArgumentException(f"Invalid {member}. {member} must be in the range: [0, 2^128-1]. Specified value was {text}")
 
 
+def lower_camel(member: str) -> str:
+    """A member as validation messages of the service write it."""
+    return member[0].lower() + member[1:]
+
+
 def _missing(member: str) -> ValidationException:
-    camel = member[0].lower() + member[1:]
-    return ValidationException(
-        f"1 validation error detected: Value null at '{camel}' failed to satisfy constraint: Member must not be null"
-    )
+    return constraint_broken(None, lower_camel(member), "not be null")

@@ -59,11 +59,23 @@ def test_the_starting_number_of_a_shard_names_its_beginning():
         assert len(model.get_records(iterator, NOW).records.datas) == 1
 
 
-@pytest.mark.parametrize("number", [None, "", "x", "-5", "0", "1" * 56, "٣"])
-def test_a_number_of_no_record_is_refused(number):
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (None, errors.InvalidArgumentException),
+        ("0", errors.InvalidArgumentException),
+        ("1" * 56, errors.InvalidArgumentException),
+        ("", errors.ValidationException),
+        ("x", errors.ValidationException),
+        ("-5", errors.ValidationException),
+        ("01", errors.ValidationException),
+        ("٣", errors.ValidationException),
+    ],
+)
+def test_a_number_of_no_record_is_refused(number, error):
     model = new_model()
     put(model, ["k"], NOW)
-    with pytest.raises(errors.InvalidArgumentException):
+    with pytest.raises(error):
         model.get_shard_iterator("orders", FIRST, "AT_SEQUENCE_NUMBER", NOW, number)
 
 
