@@ -44,7 +44,7 @@ servers:  ## Fetches the Kafka and the Kinesis emulator that the tests start; wh
 	-@$(MAKE) --no-print-directory .tools/kinesalite/.ready
 
 # `exec` and the variable: a run whose make is killed, by whatever signal, ends too and takes its servers along.
-PYTEST = exec env BRIDGE_TEST_END_WITH_PARENT=1 $(BIN)/python -m pytest -o asyncio_default_fixture_loop_scope=function
+PYTEST = exec env BRIDGE_TEST_END_WITH_PARENT=1 $(BIN)/python -m pytest
 
 .PHONY: test
 test: setup servers  ## Every tier of tests, against real servers where they can run
@@ -68,6 +68,7 @@ PYTHON_VERSIONS := 3.11 3.12 3.13
 FIND_PYTHON = for found in python$(1) "$$(pyenv prefix $(1) 2>/dev/null)/bin/python$(1)" \
 	"$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$(1).*/bin/python$(1); do "$$found" -c '' 2>/dev/null && break; found=; done
 
+.PRECIOUS: .venv-%/.ready
 .venv-%/.ready: requirements-dev.lock pyproject.toml
 	@$(call FIND_PYTHON,$*); [ -n "$$found" ] || { echo "Python $* was not found on PATH or among pyenv's versions"; exit 1; }; \
 		"$$found" -m venv $(@D)

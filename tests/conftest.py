@@ -39,6 +39,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if END_WITH_PARENT and sys.platform == "linux":
         # `make test` killed with SIGKILL cannot tell us: the kernel does.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    # looptime 0.9 asks every test, also those without asyncio, for a loop; Python 3.12 and 3.13 warn of that.
+    config.addinivalue_line(
+        "filterwarnings", r"ignore:There is no current event loop:DeprecationWarning:looptime\._internal\.plugin"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
