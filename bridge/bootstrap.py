@@ -73,7 +73,7 @@ def client_properties(settings: Settings, telemetry: Telemetry) -> dict[str, Any
 def consumer_properties(settings: Settings, telemetry: Telemetry) -> dict[str, Any]:
     """Properties of the consumer. What the configuration gives wins over the tuning, never over what we must own."""
     tuning = {
-        "queued.max.messages.kbytes": 32 * 1024,
+        "queued.max.messages.kbytes": 16 * 1024,
         "fetch.queue.backoff.ms": 20,
         "topic.metadata.refresh.interval.ms": 30_000,
     }

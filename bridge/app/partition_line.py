@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from bridge.core.delivery.ack_tracker import AckTracker
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, encode
-from bridge.core.delivery.lanes import PartitionLanes
+from bridge.core.delivery.lanes import ROW_BYTES, PartitionLanes
 from bridge.core.records import Partition, SourceBatch
 
 
@@ -41,7 +41,7 @@ class PartitionLine:
 
     @property
     def buffered_bytes(self) -> int:
-        return self.lanes.unresolved_bytes + self.unmapped_bytes
+        return self.lanes.memory_bytes + self.unmapped_bytes
 
     @property
     def takes_records(self) -> bool:
@@ -50,7 +50,7 @@ class PartitionLine:
     def hold(self, batch: SourceBatch) -> None:
         """Keeps a batch until the stream is known."""
         self.unmapped.append(batch)
-        self.unmapped_bytes += sum(len(value) for value in batch.values if value is not None)
+        self.unmapped_bytes += sum(len(value) for value in batch.values if value is not None) + ROW_BYTES * len(batch)
 
     def take_unmapped(self) -> list[SourceBatch]:
         """What `hold` kept, once."""

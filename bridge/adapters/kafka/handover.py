@@ -9,8 +9,8 @@ from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.records import Partition
 from bridge.ports import SourceEvent
 
-PENDING_MAX = 64
-"""Events handed over and not taken; each is at most one batch."""
+PENDING_MAX = 4
+"""Calls of `put` that were not taken yet; each hands over about 2 MiB at most."""
 
 
 class Handover:
@@ -18,7 +18,7 @@ class Handover:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._pending: deque[SourceEvent] = deque()
+        self._pending: deque[list[SourceEvent]] = deque()
         self._changed = asyncio.Event()
         self._room = threading.Event()
         self._room.set()
@@ -26,7 +26,7 @@ class Handover:
 
     def put(self, events: Iterable[SourceEvent]) -> None:
         """Hands events over, in order."""
-        self._pending.extend(events)
+        self._pending.append(list(events))
         if len(self._pending) >= PENDING_MAX:
             self._room.clear()
             if len(self._pending) < PENDING_MAX:  # taken in between
@@ -46,9 +46,9 @@ class Handover:
         while not self._pending and not self._ended:
             self._changed.clear()
             await self._changed.wait()
-        events = []
+        events: list[SourceEvent] = []
         while self._pending:
-            events.append(self._pending.popleft())
+            events += self._pending.popleft()
         self._room.set()
         return events
 

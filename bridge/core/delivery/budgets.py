@@ -6,7 +6,6 @@ from bridge.core.quotas import SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
 
 WINDOW_S = 1.0
 SLOTS = 10
-SLOT_S = WINDOW_S / SLOTS
 """Slots are aligned to the clock, so that all shards of a stream open together and share requests."""
 
 DECREASE = 0.8
@@ -56,7 +55,7 @@ class Budget:
         rate = self._rate_now(now)
         records_max, bytes_max = max(1, int(self._ceiling_records * rate)), max(1, int(self._ceiling_bytes * rate))
         number, slot_records, slot_bytes = self._slot
-        if number != int(now / SLOT_S):
+        if number != int(now * SLOTS):
             slot_records = slot_bytes = 0
         return (
             min(records_max - self._records, -(-records_max // SLOTS) - slot_records),
@@ -71,7 +70,7 @@ class Budget:
 
     def take(self, records: int, size: int, now: float) -> None:
         """Counts what was put into a request at `now`."""
-        number = int(now / SLOT_S)
+        number = int(now * SLOTS)
         if self._slot[0] == number:
             self._slot = (number, self._slot[1] + records, self._slot[2] + size)
         else:
@@ -91,7 +90,7 @@ class Budget:
     def wake_at(self, now: float) -> float:
         """When more may be available than now: the next slot, or later where the window is full."""
         self._expire(now)
-        slot_end = (int(now / SLOT_S) + 1) * SLOT_S
+        slot_end = (int(now * SLOTS) + 1) / SLOTS
         rate = self._rate_now(now)
         if self._records >= max(1, int(self._ceiling_records * rate)) or self._bytes >= max(1, int(self._ceiling_bytes * rate)):
             return max(slot_end, self._taken[0][0])

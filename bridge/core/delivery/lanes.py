@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from bridge.core.records import Lane, Partition
 
+ROW_BYTES = 400
+"""What a row costs in memory beside its data and partition key: objects, list entries, its place in a lane (measured)."""
+
 
 @dataclass(slots=True, eq=False)
 class PartitionLanes:
@@ -20,8 +23,14 @@ class PartitionLanes:
     unresolved: int = 0
     """Records offered and not yet resolved."""
     unresolved_bytes: int = 0
+    """Data and partition keys of those."""
     ends_at: int | None = None
     """Rows at or above this offset are not sent any more; those under way are not tried again."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """About what the unresolved records hold in memory."""
+        return self.unresolved_bytes + ROW_BYTES * self.unresolved
 
     def wants(self, offset: int) -> bool:
         """Whether a row at this offset is still to be sent."""
