@@ -10,10 +10,11 @@ from bridge.app.settings.units import format_size
 
 
 def warnings(settings: Settings) -> list[Problem]:
-    """In the order of the file; none of them keeps the bridge from starting."""
+    """None of them keeps the bridge from starting."""
     found = [
         problem for index, route in enumerate(settings.routes) for problem in _route_warnings(settings, route, f"routes[{index}]")
     ]
+    found.extend(_overlaps(settings))
     if settings.buffer_bytes_max < settings.kinesis.request_bytes_max:
         found.append(
             Problem(
@@ -24,6 +25,18 @@ def warnings(settings: Settings) -> list[Problem]:
             )
         )
     return found
+
+
+def _overlaps(settings: Settings) -> Iterator[Problem]:
+    exact = [(index, route.topic) for index, route in enumerate(settings.routes) if not route.is_pattern]
+    for index, route in enumerate(settings.routes):
+        for exact_index, topic in exact if route.is_pattern else ():
+            if route.matches(topic):
+                yield Problem(
+                    f"routes[{index}].topic",
+                    route.topic,
+                    f"expect {topic} to go by routes[{exact_index}], which names it: an exact name comes before a pattern",
+                )
 
 
 def _route_warnings(settings: Settings, route: Route, path: str) -> Iterator[Problem]:

@@ -7,28 +7,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, WithJsonSchema
 
 from bridge.app.settings.section import Section, Share, written
+from bridge.app.settings.topics import Topic, topic_matches
 from bridge.app.settings.units import Duration, Within, refuse
 
 TOPIC_PLACEHOLDER = "{topic}"
 STREAM_NAME_MAX = 128
 
-_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _STREAM_PART = r"(?:[a-zA-Z0-9_.-]|\{topic\})"
 _STREAM = re.compile(rf"(?:arn:aws[a-z-]*:kinesis:(?P<region>[a-z0-9-]+):[0-9]{{12}}:stream/)?(?P<name>{_STREAM_PART}+)")
 _PLACE = re.compile(r"\{[^{}.]+(\.[^{}.]+)*\}")
-
-
-def _check_topic(value: str) -> str:
-    if value.startswith("^"):
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise refuse(f"write a valid regular expression after the ^ ({error})") from error
-    elif not _TOPIC.fullmatch(value) or value in (".", ".."):
-        raise refuse(
-            "write a topic name (1 to 249 characters out of a-z, A-Z, 0-9, '.', '_' and '-'), or a pattern that begins with ^"
-        )
-    return value
 
 
 def _check_stream(value: str) -> str:
@@ -102,11 +89,6 @@ def _moment(value: object) -> datetime:
     return moment
 
 
-Topic = Annotated[
-    str,
-    AfterValidator(_check_topic),
-    WithJsonSchema({"type": "string", "pattern": rf"^(\^.*|{_TOPIC.pattern})$"}),
-]
 Stream = Annotated[
     str,
     AfterValidator(_check_stream),
@@ -162,8 +144,8 @@ class Route(RouteDefaults):
     """One topic, or all topics that match a pattern, and the stream that they feed."""
 
     topic: Topic = Field(
-        description="A topic's name, or a pattern that begins with ^ (a Python regular expression; end it with $ to match whole "
-        "names). No default: what is carried is your decision."
+        description="A topic's name, or a pattern that begins with ^ and ends with $ or .* (a regular expression; an exact "
+        "name in another route comes before it). No default: what is carried is your decision."
     )
     stream: Stream = Field(
         description=f"A stream's name or ARN; {TOPIC_PLACEHOLDER} in it stands for the topic's name. No default: what is "
@@ -181,11 +163,6 @@ class Route(RouteDefaults):
     def stream_for(self, topic: str) -> str:
         """The stream's name or ARN for one topic of this route."""
         return self.stream.replace(TOPIC_PLACEHOLDER, topic)
-
-
-def topic_matches(name_or_pattern: str, topic: str) -> bool:
-    """Patterns match from the start of a name and not to its end, as in Kafka's own subscriptions."""
-    return bool(re.match(name_or_pattern, topic)) if name_or_pattern.startswith("^") else topic == name_or_pattern
 
 
 def stream_name(stream: str) -> str:
