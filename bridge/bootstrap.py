@@ -12,7 +12,6 @@ import uvloop
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 from confluent_kafka import Consumer
-from confluent_kafka.admin import AdminClient
 
 from bridge import __version__
 from bridge.adapters.kafka.admin import KafkaAdmin
@@ -23,6 +22,9 @@ from bridge.adapters.kinesis.sink import open_sink
 from bridge.adapters.system_clock import SystemClock
 from bridge.app.forward import ForwardLimits, ForwardLine
 from bridge.app.http_api import metrics_app, serving
+from bridge.app.jobs import online_check
+from bridge.app.jobs.online_check import CheckResult
+from bridge.app.jobs.status import Status, read_status
 from bridge.app.routing import route_of, routed_topic
 from bridge.app.settings import LogSettings, Settings
 from bridge.app.stream_line import StreamLine
@@ -30,6 +32,7 @@ from bridge.app.supervisor import supervise
 from bridge.app.telemetry import Telemetry
 from bridge.core.delivery.mapping import KeyCache
 from bridge.core.delivery.requests import RequestLimits
+from bridge.core.errors import UnavailableError
 from bridge.ports import Sink, Source
 
 CONSUMER_SESSION_TIMEOUT_S = 45.0
@@ -58,10 +61,10 @@ class _ClientLog(logging.Handler):
         self._telemetry.log("debug", "kafka_client_log", message=record.getMessage())
 
 
-def client_properties(settings: Settings, telemetry: Telemetry) -> dict[str, Any]:
-    """Properties that every Kafka client of the bridge shares."""
+def client_properties(settings: Settings, telemetry: Telemetry | None = None) -> dict[str, Any]:
+    """Properties that every Kafka client of the bridge shares. Without telemetry the client library is silent."""
     logger = logging.Logger(f"librdkafka-{settings.name}")  # outside the hierarchy: nothing else writes these lines
-    logger.addHandler(_ClientLog(telemetry))
+    logger.addHandler(logging.NullHandler() if telemetry is None else _ClientLog(telemetry))
     return {
         "bootstrap.servers": settings.kafka.bootstrap_servers,
         "client.id": f"bridge-{settings.name}",
@@ -73,7 +76,10 @@ def client_properties(settings: Settings, telemetry: Telemetry) -> dict[str, Any
 def consumer_properties(settings: Settings, telemetry: Telemetry) -> dict[str, Any]:
     """Properties of the consumer. What the configuration gives wins over the tuning, never over what we must own."""
     tuning = {
-        "queued.max.messages.kbytes": 16 * 1024,
+        # Compressed batches unpack to several times their size, so a fetch is kept small: memory matters more than round trips.
+        "queued.max.messages.kbytes": 8 * 1024,
+        "fetch.message.max.bytes": 256 * 1024,
+        "fetch.max.bytes": 2 * 1024 * 1024,
         "fetch.queue.backoff.ms": 20,
         "topic.metadata.refresh.interval.ms": 30_000,
     }
@@ -122,13 +128,14 @@ async def open_kinesis(settings: Settings) -> AsyncIterator[KinesisClients]:
         yield KinesisClients(sink, KinesisShardDirectory(client), client, endpoint_url)
 
 
-def forward_line(settings: Settings, kinesis: KinesisClients, admin: KafkaAdmin, telemetry: Telemetry) -> ForwardLine:
+def forward_line(
+    settings: Settings, kinesis: KinesisClients, admin: KafkaAdmin, telemetry: Telemetry, drain_timeout_s: float
+) -> ForwardLine:
     """Wires the forward line."""
     clock = SystemClock()
     keys = KeyCache()
     in_flight = asyncio.Semaphore(settings.kinesis.requests_in_flight_max)
     limits = RequestLimits(settings.kinesis.request_records_max, settings.kinesis.request_bytes_max)
-    drain_timeout_s = drain_timeout(settings, settings.kafka.session_timeout)
 
     def open_stream(stream: str, shard_share: float) -> StreamLine:
         ports = (kinesis.sink, kinesis.directory, clock)
@@ -168,8 +175,14 @@ def _start(settings: Settings, topic: str) -> str | int:
     return start if isinstance(start, str) else start.milliseconds
 
 
-def drain_timeout(settings: Settings, session_timeout_s: float) -> float:
+async def drain_timeout(settings: Settings, admin: KafkaAdmin) -> float:
     """A drain ends before the group would give the partitions away, in seconds."""
+    session_timeout_s = settings.kafka.session_timeout
+    if settings.kafka.group_protocol == "consumer":
+        try:
+            session_timeout_s = await admin.group_session_timeout_s(settings.kafka.group) or CONSUMER_SESSION_TIMEOUT_S
+        except UnavailableError:
+            session_timeout_s = CONSUMER_SESSION_TIMEOUT_S
     return max(settings.kinesis.request_timeout, session_timeout_s - 2 * settings.commit_interval)
 
 
@@ -183,10 +196,22 @@ def run(settings: Settings) -> bool:
 async def _run(settings: Settings) -> bool:
     telemetry = Telemetry()
     telemetry.gauges(lambda: [("bridge_build_info", (__version__, settings.name), 1)])
-    admin = KafkaAdmin(AdminClient(client_properties(settings, telemetry)))
-    session_timeout_s = settings.kafka.session_timeout
+    admin = KafkaAdmin(client_properties(settings, telemetry))
     async with open_kinesis(settings) as kinesis:
-        forward = forward_line(settings, kinesis, admin, telemetry)
+        drain_timeout_s = await drain_timeout(settings, admin)
+        forward = forward_line(settings, kinesis, admin, telemetry, drain_timeout_s)
         async with serving(metrics_app(forward, telemetry), settings.metrics.host, settings.metrics.port) as port:
             telemetry.log("info", "bridge_started", version=__version__, name=settings.name, metrics_port=port)
-            return await supervise(forward, telemetry, drain_timeout(settings, session_timeout_s))
+            return await supervise(forward, telemetry, drain_timeout_s)
+
+
+async def status(settings: Settings) -> Status:
+    """What the whole bridge does, from Kafka. Raises UnavailableError."""
+    admin = KafkaAdmin(client_properties(settings))
+    return await read_status(settings, admin, SystemClock())
+
+
+async def check_online(settings: Settings) -> list[CheckResult]:
+    """Tries everything that the bridge needs of Kafka and Kinesis."""
+    async with open_kinesis(settings) as kinesis:
+        return await online_check.check_online(settings, KafkaAdmin(client_properties(settings)), kinesis.directory)

@@ -99,6 +99,35 @@ class OffsetDirectory(Protocol):
         """
 
 
+@dataclass(slots=True, frozen=True)
+class GroupMember:
+    """A member of a consumer group and what it is assigned."""
+
+    member_id: str
+    client_id: str
+    host: str
+    partitions: tuple[Partition, ...]
+
+
+class GroupDirectory(OffsetDirectory, Protocol):
+    """What Kafka tells about topics and a consumer group to one who is no member. Every call raises UnavailableError."""
+
+    async def partitions_of(self, wanted: Callable[[str], bool]) -> Sequence[Partition]:
+        """All partitions of the topics for which `wanted` is true."""
+
+    async def committed(self, group: str, partitions: Collection[Partition]) -> Mapping[Partition, CommitPoint]:
+        """Committed offsets with their metadata, of those partitions that have one."""
+
+    async def members(self, group: str) -> Sequence[GroupMember]:
+        """Members of the group."""
+
+    async def try_to_read(self, partition: Partition) -> None:
+        """Reads one record, or finds the partition empty. Raises RefusedError where that is not allowed."""
+
+    async def timestamps_at(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        """Timestamp (milliseconds) of the first record at or above each offset; left out where there is none."""
+
+
 # -- Kinesis
 
 
@@ -127,6 +156,9 @@ class ShardDirectory(Protocol):
             UnavailableError: no answer, or none that can be used now.
             RefusedError: the stream does not exist, or may not be described, or cannot be written in order.
         """
+
+    async def try_to_write(self, stream: str) -> None:
+        """Tries the permission to put records without putting one. Raises UnavailableError, RefusedError."""
 
 
 # -- the rest

@@ -1,12 +1,21 @@
 """Questions to Kafka that need no membership in the group: offsets, groups, topics."""
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
@@ -15,12 +24,18 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from bridge.core.delivery.commit_metadata import CommitPoint
-from bridge.core.errors import UnavailableError
+from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import Partition
+from bridge.ports import GroupMember
 
 TIMEOUT_S = 15.0
 
 _K = TypeVar("_K")
+_REFUSALS = {
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+}
 
 EARLIEST = "earliest"
 LATEST = "latest"
@@ -28,21 +43,12 @@ Start = str | int
 """`earliest`, `latest`, or the timestamp in milliseconds of the first record wanted."""
 
 
-@dataclass(slots=True, frozen=True)
-class GroupMember:
-    """A member of a consumer group and what it is assigned."""
-
-    member_id: str
-    client_id: str
-    host: str
-    partitions: tuple[Partition, ...]
-
-
 class KafkaAdmin:
-    """`OffsetDirectory`, and what the status and the checks ask; waits at most `TIMEOUT_S` for each answer."""
+    """`GroupDirectory`, and what an assignment and the checks ask; waits at most twice `TIMEOUT_S` for an answer."""
 
-    def __init__(self, client: AdminClient) -> None:
-        self._client = client
+    def __init__(self, properties: Mapping[str, Any]) -> None:
+        self._properties = dict(properties)
+        self._client = AdminClient(self._properties)
 
     def start_offsets(self, partitions: Collection[Partition], start_of: Callable[[str], Start]) -> dict[Partition, int]:
         """Where each partition begins by its topic's start. Blocking; raises KafkaException.
@@ -74,7 +80,7 @@ class KafkaAdmin:
         request = ConsumerGroupTopicPartitions(group, [TopicPartition(p.topic, p.number) for p in partitions])
         answer = (await self._all(self._client.list_consumer_group_offsets([request], request_timeout=TIMEOUT_S)))[group]
         if isinstance(answer, KafkaException):
-            raise UnavailableError(f"offsets of group {group}: {answer.args[0].str()}")
+            raise _kind(answer)(f"offsets of group {group}: {answer.args[0].str()}")
         return {
             Partition(p.topic, p.partition): CommitPoint(p.offset, p.metadata or "")
             for p in answer.topic_partitions
@@ -85,7 +91,7 @@ class KafkaAdmin:
         """Members of a group. Raises UnavailableError, also where the broker cannot describe groups."""
         answer = (await self._all(self._client.describe_consumer_groups([group], request_timeout=TIMEOUT_S)))[group]
         if isinstance(answer, KafkaException):
-            raise UnavailableError(f"members of group {group}: {answer.args[0].str()}")
+            raise _kind(answer)(f"members of group {group}: {answer.args[0].str()}")
         return [
             GroupMember(
                 member.member_id,
@@ -96,6 +102,20 @@ class KafkaAdmin:
             for member in answer.members
         ]
 
+    async def timestamps_at(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        """See `GroupDirectory`."""
+        messages = await asyncio.to_thread(self._first_messages, offsets)
+        return {partition: message.timestamp()[1] for partition, message in messages.items() if message.error() is None}
+
+    async def try_to_read(self, partition: Partition) -> None:
+        """See `GroupDirectory`."""
+        messages = await asyncio.to_thread(self._first_messages, {partition: OFFSET_BEGINNING})
+        if partition not in messages:
+            raise UnavailableError(f"{partition}: nothing came within {TIMEOUT_S:g} s")
+        error = messages[partition].error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            raise RefusedError(f"{partition}: {error.str()}")
+
     async def group_session_timeout_s(self, group: str) -> float | None:
         """Session timeout that the broker gives members under the `consumer` protocol (KIP-848); None if it will not say."""
         resource = ConfigResource(ResourceType.GROUP, group)
@@ -103,6 +123,31 @@ class KafkaAdmin:
         if isinstance(answer, KafkaException) or "consumer.session.timeout.ms" not in answer:
             return None
         return int(answer["consumer.session.timeout.ms"].value) / 1000
+
+    def _first_messages(self, offsets: Mapping[Partition, int]) -> dict[Partition, Message]:
+        """First message of each partition from its offset on, or the error or end that came in its place.
+
+        Read with a consumer that joins no group and commits nothing. Raises UnavailableError.
+        """
+        reading = {"group.id": "bridge-reader", "enable.auto.commit": False, "enable.partition.eof": True}
+        consumer = Consumer({**self._properties, **reading, "isolation.level": "read_committed"})
+        found: dict[Partition, Message] = {}
+        give_up_at = time.monotonic() + TIMEOUT_S
+        try:
+            consumer.assign([TopicPartition(p.topic, p.number, offset) for p, offset in offsets.items()])
+            while len(found) < len(offsets) and time.monotonic() < give_up_at:
+                message = consumer.poll(0.2)
+                if message is None or message.topic() is None or message.partition() is None:
+                    continue
+                partition = Partition(message.topic(), message.partition())  # type: ignore[arg-type]
+                if partition in offsets and partition not in found:
+                    found[partition] = message
+                    consumer.incremental_unassign([TopicPartition(partition.topic, partition.number)])
+        except KafkaException as error:
+            raise UnavailableError(error.args[0].str()) from error
+        finally:
+            consumer.close()
+        return found
 
     def _list_offsets(self, starts: Mapping[Partition, Start]) -> dict[Partition, int]:
         futures = self._client.list_offsets(_specs(starts), **_committed_only())
@@ -120,6 +165,10 @@ class KafkaAdmin:
             if isinstance(answer, BaseException) and not isinstance(answer, KafkaException):
                 raise answer
         return dict(zip(futures, answers, strict=True))
+
+
+def _kind(error: KafkaException) -> type[RefusedError] | type[UnavailableError]:
+    return RefusedError if error.args[0].code() in _REFUSALS else UnavailableError
 
 
 def _committed_only() -> dict[str, Any]:

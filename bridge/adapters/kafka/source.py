@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from bridge.adapters.kafka.columns import events_of
 from bridge.adapters.kafka.handover import Drain, Handover
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
+from bridge.core.delivery.lanes import ROW_BYTES
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import Assigned, AssignedPartition, Lost, Revoking, SourceEvent, SourceTrouble
@@ -25,7 +26,7 @@ POLL_S = 0.1
 GATHER_S = 0.005
 """After the first record: how long to wait for more, so that a batch is worth its cost."""
 BATCH_RECORDS_MAX = 4000
-BATCH_BYTES = 2 * 1024 * 1024
+BATCH_BYTES = 1024 * 1024
 LOOK_UP_S = 30.0
 """Deadline for the questions that an assignment asks (committed offsets, start offsets, metadata)."""
 
@@ -120,7 +121,7 @@ class KafkaSource:
         first = self._consumer.poll(POLL_S)
         if first is None:
             return
-        count = int(max(1, min(BATCH_RECORDS_MAX, BATCH_BYTES / self._record_bytes)))
+        count = int(max(1, min(BATCH_RECORDS_MAX, BATCH_BYTES / (self._record_bytes + ROW_BYTES))))
         events = events_of(self._ours([first, *self._consumer.consume(count, GATHER_S)]))
         self._learn_size(events)
         self._handover.put(events)

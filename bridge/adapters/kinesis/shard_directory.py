@@ -10,11 +10,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from bridge.adapters.kinesis.put_records import stream_member
 from bridge.core.delivery.shard_map import Shard, ShardMap
 from bridge.core.errors import AnswerError, RefusedError, UnavailableError
-from bridge.core.quotas import KIB, RECORD_BYTES_MAX_DEFAULT
+from bridge.core.quotas import HASH_KEY_MAX, KIB, RECORD_BYTES_MAX_DEFAULT
 from bridge.ports import StreamDescription
 
 TIMEOUT_S = 15.0
 PAGES_MAX = 1000
+_NOT_PUT = ("DryRunOperationException", "InvalidArgumentException", "ValidationException")
 _PASSING = {"LimitExceededException", "ResourceInUseException", "ThrottlingException", "InternalFailure", "ServiceUnavailable"}
 
 
@@ -47,6 +48,19 @@ class KinesisShardDirectory:
             raise UnavailableError(f"stream {stream}: {error}") from error
         kib = summary.get("MaxRecordSizeInKiB")
         return StreamDescription(shard_map, kib * KIB if kib else RECORD_BYTES_MAX_DEFAULT)
+
+    async def try_to_write(self, stream: str) -> None:
+        """See `ShardDirectory`.
+
+        `DryRun` where the endpoint has it; and a hash key one above the space, so that an endpoint without it refuses the
+        record too. Whoever may not write is told so before either is looked at.
+        """
+        record = {"Data": b"", "PartitionKey": "dry-run", "ExplicitHashKey": str(HASH_KEY_MAX + 1)}
+        try:
+            await _answered(self._client.put_records(**stream_member(stream), DryRun=True, Records=[record]))
+        except RefusedError as error:
+            if not any(code in str(error) for code in _NOT_PUT):
+                raise
 
     async def _shards(self, member: dict[str, str]) -> list[dict[str, Any]]:
         answer = await _answered(self._client.list_shards(**member))

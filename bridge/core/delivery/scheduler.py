@@ -20,6 +20,9 @@ NEVER = float("inf")
 FATAL_BACKOFF_FIRST_S = 1.0
 FATAL_BACKOFF_MAX_S = 30.0
 
+GATHER_PART = 4
+"""What stood behind its lane's head has lingered there; a part of the linger gathers answers that come together."""
+
 ONE_RECORD = RequestLimits(1, 2**63)
 
 
@@ -216,7 +219,7 @@ class Scheduler:
                 continue
             row = behind.popleft()
             queues[locate(row[0].hash_keys[row[1]])].ready.append(row)
-        self._send_at = min(self._send_at, now + self._linger_s)
+        self._send_at = min(self._send_at, now + self._linger_s / GATHER_PART)
 
     def _still_wanted(self, row: Row) -> bool:
         batch, i = row

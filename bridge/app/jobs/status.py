@@ -1,0 +1,123 @@
+"""What the whole bridge does, told from Kafka alone: any process that reaches Kafka can say it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bridge.app.routing import route_of
+from bridge.app.settings import Settings
+from bridge.core.delivery.commit_metadata import CommitPoint, decode
+from bridge.core.errors import UnavailableError
+from bridge.core.records import Partition
+from bridge.ports import Clock, GroupDirectory, GroupMember
+
+
+@dataclass(slots=True, frozen=True)
+class PartitionStatus:
+    """One partition: where the group stands, how far behind it is, whether it stands still.
+
+    `committed` is None before the first commit. `lag_seconds` is the age of the record at the committed offset, None
+    where it could not be read.
+    """
+
+    topic: str
+    partition: int
+    committed: int | None
+    end: int
+    lag_records: int
+    lag_seconds: float | None
+    halted: str | None
+    halted_at: int | None
+    member: str | None
+
+
+@dataclass(slots=True, frozen=True)
+class RouteStatus:
+    """A route and its partitions; lag in records is their sum, in seconds their worst."""
+
+    route: str
+    streams: list[str]
+    lag_records: int
+    lag_seconds: float | None
+    halted: int
+    partitions: list[PartitionStatus]
+
+
+@dataclass(slots=True, frozen=True)
+class MemberStatus:
+    """One replica of the bridge."""
+
+    client_id: str
+    host: str
+    partitions: int
+
+
+@dataclass(slots=True, frozen=True)
+class Status:
+    """The whole bridge. `notes` say what could not be told."""
+
+    name: str
+    group: str
+    members: list[MemberStatus]
+    routes: list[RouteStatus]
+    notes: list[str] = field(default_factory=list)
+
+
+async def read_status(settings: Settings, kafka: GroupDirectory, clock: Clock) -> Status:
+    """Asks Kafka. Raises UnavailableError when it does not answer."""
+    partitions = await kafka.partitions_of(lambda topic: route_of(settings, topic) is not None)
+    group = settings.kafka.group
+    committed, ends = await asyncio.gather(kafka.committed(group, partitions), kafka.end_offsets(partitions))
+    behind = {p: point.offset for p, point in committed.items() if ends.get(p, 0) > point.offset}
+    timestamps = await kafka.timestamps_at(behind) if behind else {}
+    notes = [f"topic {route.topic} is not in Kafka" for route in settings.routes if not _has(partitions, route.topic, settings)]
+    try:
+        members = await kafka.members(group)
+    except UnavailableError as error:
+        members = []
+        notes.append(str(error))
+    rows = _rows(partitions, committed, ends, timestamps, members, clock.wall_ms())
+    routes = [_route(settings, route.topic, rows) for route in settings.routes]
+    replicas = [MemberStatus(m.client_id, m.host, len(m.partitions)) for m in members]
+    return Status(settings.name, group, replicas, routes, notes)
+
+
+def _rows(
+    partitions: Sequence[Partition],
+    committed: Mapping[Partition, CommitPoint],
+    ends: Mapping[Partition, int],
+    timestamps: Mapping[Partition, int],
+    members: Sequence[GroupMember],
+    wall_ms: float,
+) -> list[PartitionStatus]:
+    owner = {partition: member.client_id for member in members for partition in member.partitions}
+    rows = []
+    for partition in partitions:
+        point = committed.get(partition)
+        end = ends.get(partition, 0)
+        lag = max(0, end - (point.offset if point else 0))
+        metadata = decode(point.metadata if point else None)
+        since = timestamps.get(partition)
+        seconds = 0.0 if not lag else max(0.0, (wall_ms - since) / 1000) if since is not None else None
+        offset = point.offset if point else None
+        where = (partition.topic, partition.number, offset, end, lag, seconds)
+        rows.append(PartitionStatus(*where, metadata.halted, metadata.halted_at, owner.get(partition)))
+    return rows
+
+
+def _route(settings: Settings, name: str, rows: Sequence[PartitionStatus]) -> RouteStatus:
+    ours = [row for row in rows if (route := route_of(settings, row.topic)) and route.topic == name]
+    route = next(route for route in settings.routes if route.topic == name)
+    known = [row.lag_seconds for row in ours if row.lag_seconds is not None]
+    return RouteStatus(
+        name,
+        sorted({route.stream_for(row.topic) for row in ours}),
+        sum(row.lag_records for row in ours),
+        max(known) if len(known) == len(ours) and ours else None,
+        sum(row.halted is not None for row in ours),
+        ours,
+    )
+
+
+def _has(partitions: Sequence[Partition], name: str, settings: Settings) -> bool:
+    return any((route := route_of(settings, p.topic)) and route.topic == name for p in partitions)
