@@ -63,7 +63,8 @@ def render(status: Status, before: Status | None = None) -> Group:
     for member in status.members:
         members.add_row(member.client_id, member.host, str(member.partitions))
     title = f"bridge {status.name}, consumer group {status.group}"
-    return Group(title, routes, *([halted] if halted.row_count else []), members, *status.notes)
+    replicas = members if members.row_count else "no replica is running"
+    return Group(title, routes, *([halted] if halted.row_count else []), replicas, *status.notes)
 
 
 def _rate(route: RouteStatus, before: RouteStatus) -> float:

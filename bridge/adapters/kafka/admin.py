@@ -77,7 +77,7 @@ class KafkaAdmin:
 
     async def committed(self, group: str, partitions: Collection[Partition]) -> dict[Partition, CommitPoint]:
         """Committed offsets (next to read) with their metadata, of those partitions that have one. Raises UnavailableError."""
-        request = ConsumerGroupTopicPartitions(group, [TopicPartition(p.topic, p.number) for p in partitions])
+        request = ConsumerGroupTopicPartitions(group, [TopicPartition(p.topic, p.number) for p in partitions] or None)
         answer = (await self._all(self._client.list_consumer_group_offsets([request], request_timeout=TIMEOUT_S)))[group]
         if isinstance(answer, KafkaException):
             raise _kind(answer)(f"offsets of group {group}: {answer.args[0].str()}")

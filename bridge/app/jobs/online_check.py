@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bridge.app.routing import route_of
 from bridge.app.settings import Settings
+from bridge.app.settings.route import TOPIC_PLACEHOLDER
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import Partition
 from bridge.ports import GroupDirectory, ShardDirectory
@@ -21,17 +22,21 @@ class CheckResult:
 
 async def check_online(settings: Settings, kafka: GroupDirectory, kinesis: ShardDirectory) -> list[CheckResult]:
     """Tries topics, group, streams and the permission to write, each by an empty-effect call."""
-    return [*await _check_kafka(settings, kafka), *await _check_kinesis(settings, kafka, kinesis)]
-
-
-async def _check_kafka(settings: Settings, kafka: GroupDirectory) -> list[CheckResult]:
+    brokers = f"kafka.bootstrap_servers {settings.kafka.bootstrap_servers}"
     try:
-        partitions = await _partitions(settings, kafka)
+        partitions = await kafka.partitions_of(lambda topic: route_of(settings, topic) is not None)
     except UnavailableError as error:
-        return [CheckResult(f"kafka.bootstrap_servers {settings.kafka.bootstrap_servers}", str(error), reachable=False)]
-    results = [CheckResult(f"kafka.bootstrap_servers {settings.kafka.bootstrap_servers}")]
+        topics: set[str] = set()
+        results = [CheckResult(brokers, str(error), reachable=False)]
+    else:
+        topics = {p.topic for p in partitions}
+        results = [CheckResult(brokers), *await _check_kafka(settings, kafka, partitions)]
+    return [*results, *await _check_kinesis(settings, kinesis, topics)]
+
+
+async def _check_kafka(settings: Settings, kafka: GroupDirectory, partitions: Sequence[Partition]) -> list[CheckResult]:
     group = settings.kafka.group
-    results.append(await _tried(f"kafka.group {group}: read its offsets", kafka.committed(group, partitions)))
+    results = [await _tried(f"kafka.group {group}: read its offsets", kafka.committed(group, partitions))]
     for i, route in enumerate(settings.routes):
         where = f"routes[{i}].topic {route.topic}"
         topics = sorted({p.topic for p in partitions if route_of(settings, p.topic) is route})
@@ -44,30 +49,17 @@ async def _check_kafka(settings: Settings, kafka: GroupDirectory) -> list[CheckR
     return results
 
 
-async def _check_kinesis(settings: Settings, kafka: GroupDirectory, kinesis: ShardDirectory) -> list[CheckResult]:
+async def _check_kinesis(settings: Settings, kinesis: ShardDirectory, topics: set[str]) -> list[CheckResult]:
+    """Streams of the configuration; those named after topics as far as Kafka tells its topics."""
     results = []
-    for stream in await _streams(settings, kafka):
+    fixed = {route.stream_for(route.topic) for route in settings.routes if not route.is_pattern}
+    fixed |= {route.stream for route in settings.routes if TOPIC_PLACEHOLDER not in route.stream}
+    for stream in sorted(fixed | {route.stream_for(topic) for topic in topics if (route := route_of(settings, topic))}):
         described = await _tried(f"stream {stream}: describe it and list its shards", kinesis.describe(stream))
         results.append(described)
         if described.problem is None:
             results.append(await _tried(f"stream {stream}: permission to put records", kinesis.try_to_write(stream)))
     return results
-
-
-async def _streams(settings: Settings, kafka: GroupDirectory) -> list[str]:
-    """Streams of the configuration; those named after topics as far as Kafka tells its topics."""
-    try:
-        topics = {p.topic for p in await _partitions(settings, kafka)}
-    except UnavailableError:
-        topics = set()
-    fixed = {route.stream_for(route.topic) for route in settings.routes if not route.is_pattern}
-    named = {route.stream for route in settings.routes if "{" not in route.stream}
-    matched = {route.stream_for(topic) for topic in topics if (route := route_of(settings, topic))}
-    return sorted(fixed | named | matched)
-
-
-async def _partitions(settings: Settings, kafka: GroupDirectory) -> Sequence[Partition]:
-    return await kafka.partitions_of(lambda topic: route_of(settings, topic) is not None)
 
 
 async def _tried(subject: str, call: Awaitable[object]) -> CheckResult:
