@@ -142,7 +142,7 @@ def test_creating_resharding_and_deleting_take_their_time():
     assert model.put_records("orders", ["k"], None, [b"x"], NOW + 29).shard_ids == [FIRST]
     with pytest.raises(errors.ResourceInUseException):
         model.update_shard_count("orders", 2, NOW + 29)
-    assert model.put_records("orders", ["k"], None, [b"x"], NOW + 30).shard_ids != [FIRST]
+    assert model.put_records("orders", ["k"], None, [b"x"], NOW + 35).shard_ids != [FIRST]
     closed = model.streams.find("orders", NOW + 40).shards[0]
     assert closed.closed_at == NOW + 30
     model.streams.delete("orders", NOW + 50)

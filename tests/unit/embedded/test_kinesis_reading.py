@@ -171,6 +171,13 @@ def test_records_older_than_the_retention_are_gone_and_so_is_their_shard():
         model.get_shard_iterator("orders", FIRST, "TRIM_HORIZON", day + 3601)
 
 
+def test_writing_frees_what_the_retention_has_passed():
+    model = new_model()
+    put(model, ["old"] * 3, NOW)
+    put(model, ["new"], NOW + 86_401)
+    assert open_shards(model, "orders", NOW + 86_401)[0].first_place == 4
+
+
 def test_a_number_that_was_trimmed_begins_at_the_trim_horizon():
     model = new_model()
     (old,) = put(model, ["old"], NOW)
