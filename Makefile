@@ -39,7 +39,7 @@ lock: setup  ## Resolves the lock files again (add UPGRADE=--upgrade for newer v
 	@touch $@
 
 .PHONY: servers
-servers:  ## Fetches the Kafka and the Kinesis emulator that the tests start; what cannot be fetched is named again after the tests
+servers:  ## Fetches the Kafka and the Kinesis emulator that the tests start, where that is possible
 	-@$(MAKE) --no-print-directory .tools/kafka/.ready
 	-@$(MAKE) --no-print-directory .tools/kinesalite/.ready
 

@@ -1,6 +1,7 @@
 """The bridge's daemon as a process of its own: its settings written as YAML, its HTTP read, its signals sent."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from tests.servers.process import SupervisedProcess, free_ports, temporary_folde
 READY_SECONDS = 60.0
 EXIT_SECONDS = 60.0
 HTTP_SECONDS = 5.0
+PROBE_SECONDS = 2.0
 FOREIGN_ENVIRONMENT = re.compile(r"(AWS_|BRIDGE_).*|.*_proxy", re.IGNORECASE)
 """What the machine has set for other purposes must not reach the daemon under test."""
 
@@ -63,13 +65,24 @@ class Daemon:
     def status_of(self, path: str) -> int | None:
         """HTTP status on the metrics port; None while nothing answers there."""
         try:
-            with _opener.open(self._metrics_url + path, timeout=HTTP_SECONDS) as answer:
+            with _opener.open(self._metrics_url + path, timeout=PROBE_SECONDS) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             with error:
                 return error.code
         except OSError:
             return None
+
+    def json_of(self, path: str) -> Any:
+        """The JSON document there, whatever its status; {} with empty lists while nothing answers."""
+        try:
+            with _opener.open(self._metrics_url + path, timeout=PROBE_SECONDS) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return json.load(error)
+        except OSError:
+            return {"problems": [], "halted": []}
 
     def metrics(self) -> "Metrics":
         with _opener.open(f"{self._metrics_url}/metrics", timeout=HTTP_SECONDS) as answer:
