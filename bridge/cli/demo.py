@@ -46,6 +46,7 @@ def _show_json(verdict: Verdict) -> None:
 
 def _show_text(verdict: Verdict) -> None:
     found = verdict.comparison
+    busiest = f"{found.busiest_shard_records:,} records, {found.busiest_shard_share:.1%} (of {verdict.shards} shards)"
     rows = (
         ("sent", f"{found.sent:,}"),
         ("stored", f"{found.stored:,}"),
@@ -54,7 +55,7 @@ def _show_text(verdict: Verdict) -> None:
         ("duplicates", f"{found.duplicates:,}"),
         ("out of order", f"{found.inversions:,}"),
         ("throttled", f"{verdict.throttled_records:,} refused by a shard and sent again"),
-        ("busiest shard", f"{found.busiest_shard_records:,} records, {found.busiest_shard_share:.1%}, of {verdict.shards} shards"),
+        ("busiest shard", busiest),
         ("rate", f"{verdict.records_per_s:,.0f} records/s"),
         ("wall time", f"{verdict.seconds:.1f} s"),
     )

@@ -7,8 +7,9 @@ offsets with metadata. It has no transactions and creates no topics on request, 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 PARTITIONS = 4
 """Partitions of every topic: the mock cluster's default."""
@@ -22,14 +23,26 @@ _ERRORS_ONLY = 3
 
 
 @contextmanager
-def embedded_kafka() -> Iterator[str]:
-    """Runs until the end of the block and yields `host:port`, on loopback. Raises KafkaException when it does not start.
+def embedded_kafka(*topics: str) -> Iterator[str]:
+    """Runs until the end of the block, with these topics from the start, and yields `host:port`, on loopback.
+
+    Raises KafkaException when it does not start.
 
     The broker works in threads of librdkafka, outside Python's lock.
     """
     holder = Producer({"test.mock.num.brokers": 1, "log_level": _ERRORS_ONLY})
     try:
         brokers = holder.list_topics(timeout=START_TIMEOUT_S).brokers.values()
+        for topic in topics:
+            _create(holder, topic)
         yield ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
     finally:
         holder.close()
+
+
+def _create(holder: Producer, topic: str) -> None:
+    """A topic appears when its metadata are asked for, and stands in the answer to one of the next questions."""
+    deadline = monotonic() + START_TIMEOUT_S
+    while (error := holder.list_topics(topic, timeout=START_TIMEOUT_S).topics[topic].error) is not None:
+        if monotonic() > deadline:
+            raise KafkaException(error)
