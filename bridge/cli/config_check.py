@@ -12,26 +12,30 @@ from bridge.app.settings import Problem, Settings, SettingsError, effective, loa
 from bridge.bootstrap import check_online
 from bridge.cli.options import ConfigFile, ExitStatus, Output, OutputOption, echo_json, problems_data, problems_text
 
-OnlineOption = Annotated[
-    bool, typer.Option("--online", help="Also tries everything that is needed of Kafka and Kinesis; changes nothing there.")
-]
 
-
-def check(config: ConfigFile, output: OutputOption = Output.TABLE, online: OnlineOption = False) -> None:
+def check(
+    config: ConfigFile,
+    output: OutputOption = Output.TABLE,
+    online: Annotated[
+        bool, typer.Option("--online", help="Also tries what it needs of Kafka and Kinesis; changes nothing.")
+    ] = False,
+) -> None:
     """Checks the configuration file and shows all problems at once (exit status 2), or the effective configuration.
 
-    With --online: exit status 1 where something is missing or not allowed, 5 where Kafka or Kinesis cannot be reached.
+    With --online: exit status 1 where something was refused or does not exist, 5 where something cannot be reached.
     """
     try:
         settings = load_settings(config)
     except SettingsError as error:
         _show_problems(config, error.problems, output)
         raise typer.Exit(ExitStatus.CONFIGURATION) from None
-    results = asyncio.run(check_online(settings)) if online else None
-    _show_settings(config, settings, output, results)
-    failed = [result for result in results or () if result.problem is not None]
-    if failed:
-        raise typer.Exit(ExitStatus.FAILED if any(result.reachable for result in failed) else ExitStatus.NOT_REACHABLE)
+    tried = asyncio.run(check_online(settings)) if online else None
+    if output is Output.JSON:
+        echo_json(_data(settings, tried))
+    else:
+        _show_settings(config, settings)
+        _show_tried(tried or [])
+    raise typer.Exit(_exit_status(tried or []))
 
 
 def _show_problems(config: Path, problems: list[Problem], output: Output) -> None:
@@ -41,17 +45,26 @@ def _show_problems(config: Path, problems: list[Problem], output: Output) -> Non
         typer.echo(problems_text(config, problems))
 
 
-def _show_settings(config: Path, settings: Settings, output: Output, results: list[CheckResult] | None) -> None:
-    advice = warnings(settings)
-    if output is Output.JSON:
-        document = {"valid": True, "problems": [], "warnings": problems_data(advice), "settings": effective(settings)}
-        echo_json(document if results is None else {**document, "online": [asdict(result) for result in results]})
-        return
+def _show_settings(config: Path, settings: Settings) -> None:
     typer.echo(f"{config}: valid")
     for line in summary_lines(settings):
         typer.echo(f"  {line}")
-    if advice:
+    if advice := warnings(settings):
         typer.echo(problems_text(config, advice, "warning"))
-    for result in results or ():
-        mark = "ok     " if result.problem is None else "FAILED "
-        typer.echo(f"  {mark}{result.subject}" + (f": {result.problem}" if result.problem else ""))
+
+
+def _show_tried(tried: list[CheckResult]) -> None:
+    for result in tried:
+        verdict = "works" if result.problem is None else f"{'fails' if result.reachable else 'not reachable'}: {result.problem}"
+        typer.echo(f"{result.subject}: {verdict}")
+
+
+def _data(settings: Settings, tried: list[CheckResult] | None) -> dict[str, object]:
+    data = {"valid": True, "problems": [], "warnings": problems_data(warnings(settings)), "settings": effective(settings)}
+    return data if tried is None else {**data, "online": [asdict(result) for result in tried]}
+
+
+def _exit_status(tried: list[CheckResult]) -> ExitStatus:
+    if not all(result.reachable for result in tried):
+        return ExitStatus.NOT_REACHABLE
+    return ExitStatus.DONE if all(result.problem is None for result in tried) else ExitStatus.FAILED

@@ -1,15 +1,18 @@
 """`bridge config`: what people and scripts see, and the exit statuses."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from bridge import __version__
-from bridge.app.settings import json_schema
-from bridge.cli import app
+from bridge.app.jobs.online_check import CheckResult
+from bridge.app.settings import Settings, json_schema
+from bridge.cli import app, config_check
 from bridge.cli.options import settings_or_exit
 
 GOOD = """
@@ -141,3 +144,48 @@ def test_other_commands_tell_problems_on_standard_error(bad: Path, capsys: pytes
 
 def test_other_commands_get_the_settings(good: Path) -> None:
     assert settings_or_exit(good).routes[0].linger == 0.005
+
+
+def invoke_apart(runner: CliRunner, arguments: list[str]) -> Result:
+    """In a thread: asyncio.run would drop the main thread's event loop, which the test plugins still hold, unclosed."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(runner.invoke, app, arguments).result()
+
+
+WORKS = CheckResult("kafka.bootstrap_servers b1:9092")
+REFUSED = CheckResult("routes[0].topic orders", "the topic does not exist")
+SILENT = CheckResult("stream orders", "no answer", reachable=False)
+
+
+@pytest.mark.parametrize(
+    ("results", "exit_code", "lines"),
+    [
+        ([WORKS], 0, ["kafka.bootstrap_servers b1:9092: works"]),
+        ([WORKS, REFUSED], 1, ["routes[0].topic orders: fails: the topic does not exist"]),
+        ([REFUSED, SILENT], 5, ["stream orders: not reachable: no answer"]),
+    ],
+)
+def test_what_was_tried_online_is_told_and_makes_the_exit_status(
+    runner: CliRunner, good: Path, monkeypatch: pytest.MonkeyPatch, results: list[CheckResult], exit_code: int, lines: list[str]
+) -> None:
+    async def tried(settings: Settings) -> list[CheckResult]:
+        assert settings.name == "orders-move"
+        return results
+
+    monkeypatch.setattr(config_check, "check_online", tried)
+    result = invoke_apart(runner, ["config", "check", "--online", "--config", str(good)])
+    assert result.exit_code == exit_code
+    assert set(lines) <= set(result.stdout.splitlines())
+    result = invoke_apart(runner, ["config", "check", "--online", "--config", str(good), "--output", "json"])
+    assert result.exit_code == exit_code
+    assert json.loads(result.stdout)["online"] == [asdict(one) for one in results]
+
+
+def test_a_bad_configuration_is_not_tried_online(runner: CliRunner, bad: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tried(settings: Settings) -> list[CheckResult]:
+        raise AssertionError(f"tried {settings.name}")
+
+    monkeypatch.setattr(config_check, "check_online", tried)
+    result = runner.invoke(app, ["config", "check", "--online", "--config", str(bad)])
+    assert result.exit_code == 2
+    assert "5 problems" in result.stdout
