@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from bridge.app.settings import (
@@ -19,6 +21,7 @@ from bridge.app.settings import (
     summary_lines,
     warnings,
 )
+from bridge.app.settings.examination import known_keys
 
 MINIMAL: dict[str, Any] = {
     "name": "orders-move",
@@ -349,6 +352,33 @@ def test_a_mistake_in_defaults_is_reported_even_where_every_route_overrides_it()
 
 def test_an_empty_group_is_as_good_as_none() -> None:
     assert settings(defaults=None, log=None, metrics=None, **kafka(properties=None)) == settings()
+
+
+KEYS = [*sorted(known_keys()), "client.rack", "sasl.password", "group.id", "nonsense", ""]
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text("ab9:{}^/.$@ ", max_size=6)
+    | st.sampled_from(["20ms", "5MiB", "^a.*", "partition"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+ANY_ROUTE = st.fixed_dictionaries(
+    {"topic": st.just("a") | VALUES, "stream": st.just("b") | VALUES}, optional={"linger": VALUES, "start": VALUES}
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), VALUES), st.lists(ANY_ROUTE, max_size=3))
+def test_whatever_the_file_holds_is_settings_or_problems(changes: dict[str, Any], routes: list[Any]) -> None:
+    found: list[Problem] = []
+    try:
+        shown = list(summary_lines(parse_settings({**MINIMAL, "routes": routes, **changes})))
+    except SettingsError as error:
+        shown, found = [], error.problems
+    assert bool(shown) != bool(found)
+    assert all(problem.remedy and str(problem) for problem in found)
 
 
 # -- contradictions
