@@ -6,6 +6,7 @@ answers with the count; at the end of its input it ends, and so it never outlive
 
 import asyncio
 import os
+import select
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from bridge.embedded.kinesis_model import KinesisModel
 from bridge.embedded.kinesis_server import serve_kinesis
 from bridge.embedded.put_path import PutAnswer
 
+ANSWER_TIMEOUT_S = 30.0
 _INPUT = 0
 _CHUNK_BYTES = 4096
 
@@ -28,7 +30,11 @@ class KinesisProcess(ChildProcess):
 
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
         super().__init__(["bridge.demo.kinesis_process"], environment, log, own_output=False, tied=False)
-        self.endpoint_url = self._line()
+        try:
+            self.endpoint_url = self._line()
+        except DemoError:
+            self.kill()
+            raise
 
     def throttled_records(self) -> int:
         """Records that a shard refused as over its limit, since the start. Raises DemoError when the server is gone."""
@@ -44,13 +50,14 @@ class KinesisProcess(ChildProcess):
     def _line(self) -> str:
         if self.process.stdout is None:
             raise RuntimeError("the server has no standard output")
-        line = self.process.stdout.readline()
-        if not line:
+        # One line answers one question, so nothing can wait in the buffer while the pipe is empty.
+        ready, _, _ = select.select([self.process.stdout], [], [], ANSWER_TIMEOUT_S)
+        if not ready or not (line := self.process.stdout.readline()):
             raise self._gone()
         return line.strip()
 
     def _gone(self) -> DemoError:
-        return DemoError(f"The embedded Kinesis ended by itself.\n{self.log_tail()}")
+        return DemoError(f"The embedded Kinesis does not answer or has ended.\n{self.log_tail()}")
 
 
 class CountingModel(KinesisModel):

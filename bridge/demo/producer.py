@@ -103,6 +103,8 @@ class FlightProducer:
             raise DemoError(f"{left} records were not confirmed within {_KAFKA_TIMEOUT_S:g} s")
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if self._stopped.is_set():  # what is purged at an early end is nobody's failure
+            return
         if error is not None:
             raise DemoError(str(error))
         partition, offset, key, value = message.partition(), message.offset(), message.key(), message.value()

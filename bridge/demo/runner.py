@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event
 from types import FrameType
 
+from confluent_kafka import KafkaException
 from rich.console import Console
 
 from bridge.demo.daemon import NAME, BridgeProcess, demo_configuration, demo_environment
@@ -67,7 +68,10 @@ def run_demo(records: int, console: Console, serve: Callable[[Verdict, Addresses
     """
     with ExitStack() as stack:
         interrupted = stack.enter_context(_interruption())
-        stage = _set_up(stack, interrupted)
+        try:
+            stage = _set_up(stack, interrupted)
+        except (KafkaException, OSError) as error:
+            raise DemoError(f"The embedded servers did not start: {error}") from error
         console.print(f"Kafka {stage.addresses.kafka_bootstrap}, Kinesis {stage.addresses.kinesis_endpoint}", highlight=False)
         verdict = _work(stage, records, console, stop_bridge=serve is None)
         if serve is not None:
