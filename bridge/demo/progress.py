@@ -3,8 +3,10 @@
 from collections import deque
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
 LINE_INTERVAL_S = 3.0
 _RATE_WINDOW_S = 4.0
@@ -43,33 +45,33 @@ class ProgressDisplay:
         self._started_at = started_at
         self._line_at = started_at
         self._rate = RecentRate()
-        self._bars: Progress | None = None
-        self._tasks: tuple[TaskID, TaskID] | None = None
-        if console.is_terminal:
-            columns = (TextColumn("{task.description:<18}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
-            self._bars = Progress(*columns, console=console)
-            sent, stored = (self._bars.add_task(name, total=expected, text="") for name in ("sent to Kafka", "stored in Kinesis"))
-            self._tasks = sent, stored
+        self._bars = Progress(TextColumn("{task.description:<17}"), BarColumn(), TextColumn("{task.completed:>9,.0f}"))
+        self._sent, self._stored = (self._bars.add_task(name, total=expected) for name in ("sent to Kafka", "stored in Kinesis"))
+        self._state = ""
+        self._live = Live(get_renderable=self._rendered, console=console) if console.is_terminal else None
 
     def show(self, snapshot: Snapshot) -> None:
         """Brings the display up to date, or writes a line when one is due."""
         rate = self._rate.after(snapshot)
-        text = f"lag {snapshot.lag:,}  throttled {snapshot.throttled:,}  {rate:,.0f} records/s"
-        if self._bars is not None and self._tasks is not None:
-            sent, stored = self._tasks
-            self._bars.update(sent, completed=snapshot.sent, text=f"{snapshot.sent:,}")
-            self._bars.update(stored, completed=snapshot.stored, text=f"{snapshot.stored:,}  {text}")
+        seconds = f"{snapshot.at - self._started_at:5.1f} s"
+        self._state = f"lag {snapshot.lag:,}  throttled {snapshot.throttled:,}  {rate:,.0f} records/s"
+        if self._live is not None:
+            self._bars.update(self._sent, completed=snapshot.sent)
+            self._bars.update(self._stored, completed=snapshot.stored)
+            self._state = f"{seconds}  {self._state}"
         elif snapshot.at >= self._line_at + LINE_INTERVAL_S:
             self._line_at = snapshot.at
-            seconds = snapshot.at - self._started_at
-            line = f"{seconds:5.1f} s  sent {snapshot.sent:,} of {self._expected:,}  stored {snapshot.stored:,}  {text}"
+            line = f"{seconds}  sent {snapshot.sent:,} of {self._expected:,}  stored {snapshot.stored:,}  {self._state}"
             self._console.print(line, highlight=False, soft_wrap=True)
 
+    def _rendered(self) -> Group:
+        return Group(self._bars, Text(self._state))
+
     def __enter__(self) -> "ProgressDisplay":
-        if self._bars is not None:
-            self._bars.start()
+        if self._live is not None:
+            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bars is not None:
-            self._bars.stop()
+        if self._live is not None:
+            self._live.stop()

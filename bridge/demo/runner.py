@@ -68,6 +68,7 @@ def run_demo(records: int, console: Console, serve: Callable[[Verdict, Addresses
     """
     with ExitStack() as stack:
         interrupted = stack.enter_context(_interruption())
+        console.print(f"Starting Kafka, Kinesis ({SHARDS} shards, limits enforced) and the bridge", highlight=False)
         try:
             stage = _set_up(stack, interrupted)
         except (KafkaException, OSError) as error:
