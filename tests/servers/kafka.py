@@ -41,11 +41,12 @@ SETTINGS = {
     # After a crash the controller lets the same broker register again only when its old session has run out.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
-    # Both group protocols with short sessions, so that a test sees a rebalance after a kill within seconds.
+    # Both group protocols with short sessions, so that a test sees a rebalance after a kill within seconds. The consumer
+    # protocol's is the broker's to set; 10 s leaves a bridge with default settings the time to drain.
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "group.consumer.min.session.timeout.ms": "1000",
-    "group.consumer.session.timeout.ms": "6000",
+    "group.consumer.session.timeout.ms": "10000",
     "group.consumer.min.heartbeat.interval.ms": "100",
     "group.consumer.heartbeat.interval.ms": "500",
 }
