@@ -81,7 +81,7 @@ def consumer_properties(settings: Settings, telemetry: Telemetry) -> dict[str, A
         "fetch.message.max.bytes": 256 * 1024,
         "fetch.max.bytes": 2 * 1024 * 1024,
         "fetch.queue.backoff.ms": 20,
-        "topic.metadata.refresh.interval.ms": 30_000,
+        "topic.metadata.refresh.interval.ms": 10_000,
     }
     owned = {
         "group.id": settings.kafka.group,

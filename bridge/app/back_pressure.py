@@ -1,13 +1,18 @@
-"""Which partitions are read on, so that the records in memory stay within `buffer_bytes_max`."""
+"""Which partitions are read on: the records in memory stay within `buffer_bytes_max`, and a drain stays short."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 
 from bridge.app.partition_line import PartitionLine
 from bridge.core.records import Partition
 
 FREE_PART = 4
 """A partition may hold a quarter of what is free: one that is stuck cannot take the room of its neighbours."""
+AHEAD_S = 2.0
+"""A partition holds at most what it sends in this time: more would not be faster, only longer to drain."""
+AHEAD_ROWS_MIN = 1000
 RECOUNT_S = 0.02
+RATE_S = 0.25
+RATE_WEIGHT = 0.5
 
 
 class BackPressure:
@@ -25,12 +30,13 @@ class BackPressure:
         self._pause = pause
         self._resume = resume
         self._counted_at = float("-inf")
+        self._rated_at = float("-inf")
         self.buffered_bytes = 0
 
     def arrived(self, line: PartitionLine, size: int) -> None:
         """A batch came in for this partition."""
         self.buffered_bytes += size
-        if not line.paused and line.buffered_bytes > self._allowance():
+        if not line.paused and self._fill_level(line) > 1:
             line.paused = True
             self._pause([line.partition])
 
@@ -39,22 +45,32 @@ class BackPressure:
         if now - self._counted_at < RECOUNT_S:
             return
         self._counted_at = now
+        if now - self._rated_at >= RATE_S:
+            for line in self._lines():
+                _rate(line, now - self._rated_at)
+            self._rated_at = now
         self.recount()
 
     def recount(self) -> None:
         """Counts what is buffered, and resumes what may read on."""
         lines = self._lines()
         self.buffered_bytes = sum(line.buffered_bytes for line in lines)
-        self._resume_below(line for line in lines if line.paused and line.takes_records)
-
-    def _resume_below(self, paused: Iterable[PartitionLine]) -> None:
-        half = self._allowance() / 2
-        again = [line for line in paused if line.buffered_bytes <= half]
+        again = [line for line in lines if line.paused and line.takes_records and self._fill_level(line) <= 0.5]
         for line in again:
             line.paused = False
         if again:
             self._resume([line.partition for line in again])
 
-    def _allowance(self) -> float:
+    def _fill_level(self, line: PartitionLine) -> float:
+        """What the partition holds as part of what it may hold, in bytes or in rows, whichever is more."""
         free = max(0, self._bytes_max - self.buffered_bytes)
-        return max(self._bytes_max / (2 * max(1, len(self._lines()))), free / FREE_PART)
+        bytes_allowed = max(self._bytes_max / (2 * max(1, len(self._lines()))), free / FREE_PART)
+        rows_allowed = max(AHEAD_ROWS_MIN, AHEAD_S * line.resolved_per_s)
+        return max(line.buffered_bytes / bytes_allowed, line.lanes.unresolved / rows_allowed)
+
+
+def _rate(line: PartitionLine, seconds: float) -> None:
+    resolved = line.read_rows - line.lanes.unresolved
+    now_per_s = (resolved - line.resolved_rows) / seconds
+    line.resolved_rows = resolved
+    line.resolved_per_s += RATE_WEIGHT * (now_per_s - line.resolved_per_s)

@@ -137,9 +137,13 @@ class ForwardLine:
 
     def _read(self, batch: SourceBatch) -> None:
         line = self._lines.get(batch.partition)
-        if line is None or not line.takes_records or self._stopping.is_set():
+        if line is None:
+            return
+        line.end_offset = max(line.end_offset or 0, batch.next_offset)
+        if not line.takes_records or self._stopping.is_set():
             return
         before = line.buffered_bytes
+        line.read_rows += len(batch)
         self._telemetry.count("bridge_records_read_total", len(batch), line.route)
         self._streams[line.stream].offer(line, batch)
         self._pressure.arrived(line, line.buffered_bytes - before)

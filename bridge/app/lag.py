@@ -9,7 +9,7 @@ from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition
 from bridge.ports import Clock, OffsetDirectory, SourceTrouble
 
-OBSERVE_S = 2.0
+OBSERVE_S = 1.0
 
 
 async def observe_lag(

@@ -32,6 +32,10 @@ class PartitionLine:
     halt: Halt | None = None
     paused: bool = False
     draining: bool = False
+    read_rows: int = 0
+    """Rows handed to the stream; with those unresolved, it tells the rate."""
+    resolved_rows: int = 0
+    resolved_per_s: float = 0.0
     unmapped: list[SourceBatch] = field(default_factory=list)
     """Read before the stream was known."""
     unmapped_bytes: int = 0
@@ -77,7 +81,7 @@ class PartitionLine:
 
     def saw_end(self, end_offset: int, wall_ms: float) -> None:
         """The end offset that Kafka names now."""
-        self.end_offset = end_offset
+        self.end_offset = max(self.end_offset or 0, end_offset)
         unread = end_offset > self.tracker.read_to and self.tracker.oldest_unresolved_ms() is None
         self.behind_since_ms = (self.behind_since_ms or wall_ms) if unread else None
 

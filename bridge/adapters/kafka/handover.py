@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.records import Partition
@@ -18,15 +18,17 @@ class Handover:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._pending: deque[list[SourceEvent]] = deque()
+        self._pending: deque[Sequence[SourceEvent]] = deque()
         self._changed = asyncio.Event()
         self._room = threading.Event()
         self._room.set()
         self._ended = False
 
-    def put(self, events: Iterable[SourceEvent]) -> None:
+    def put(self, events: Sequence[SourceEvent]) -> None:
         """Hands events over, in order."""
-        self._pending.append(list(events))
+        if not events:
+            return  # nothing to take must not look like the end
+        self._pending.append(events)
         if len(self._pending) >= PENDING_MAX:
             self._room.clear()
             if len(self._pending) < PENDING_MAX:  # taken in between

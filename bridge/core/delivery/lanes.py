@@ -55,6 +55,8 @@ class MappedBatch:
     explicit_hash_keys: Sequence[str] | None
     lanes: Sequence[Lane]
     sizes: list[int]
+    age: int = 0
+    """Set by the scheduler: batches offered earlier have a lower one."""
     attempted: bytearray = field(init=False)
     resolved: bytearray = field(init=False)
 

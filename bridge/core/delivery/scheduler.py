@@ -12,7 +12,7 @@ from bridge.core.delivery.budgets import Budget
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes, Row
 from bridge.core.delivery.requests import Request, RequestLimits, Resolution
 from bridge.core.delivery.shard_map import ShardMap
-from bridge.core.delivery.shard_queues import Backoff, ShardQueue
+from bridge.core.delivery.shard_queues import Backoff, ReadyRows, ShardQueue
 from bridge.core.records import Outcome, PutAnswer
 
 NEVER = float("inf")
@@ -22,8 +22,6 @@ FATAL_BACKOFF_MAX_S = 30.0
 
 GATHER_PART = 4
 """What stood behind its lane's head has lingered there; a part of the linger gathers answers that come together."""
-
-ONE_RECORD = RequestLimits(1, 2**63)
 
 
 class Scheduler:
@@ -35,6 +33,7 @@ class Scheduler:
         self._queues: list[ShardQueue] = []
         self._singly: deque[Row] = deque()  # of a request that was rejected as a whole: one request each
         self._backoff = Backoff()
+        self._offered = 0  # batches
         self._linger_s = NEVER
         self._send_at = NEVER  # when what is ready has lingered long enough
         self.replace_shard_map(shard_map)
@@ -43,6 +42,8 @@ class Scheduler:
 
     def offer(self, batch: MappedBatch, now: float) -> None:
         """Takes the rows of a batch into their lanes."""
+        batch.age = self._offered
+        self._offered += 1
         lanes_of = batch.lanes_of
         waiting = lanes_of.waiting
         queues, locate = self._queues, self.shard_map.locate
@@ -66,11 +67,12 @@ class Scheduler:
         """Forgets the rows of a partition at or above `offset` that are not under way; those that are end with their answer."""
         lanes_of.ends_at = offset if lanes_of.ends_at is None else min(offset, lanes_of.ends_at)
         for queue in self._queues:
-            queue.ready = self._kept(queue.ready, lanes_of, heads=True)
-        self._singly = self._kept(self._singly, lanes_of, heads=True)
+            for row in queue.ready.take_out(_wanted):
+                self._forget(row, head=True)
+        self._singly = self._kept(self._singly, head=True)
         for lane, behind in lanes_of.waiting.items():
             if behind:
-                lanes_of.waiting[lane] = self._kept(behind, lanes_of, heads=False) or None
+                lanes_of.waiting[lane] = self._kept(behind, head=False) or None
 
     def replace_shard_map(self, shard_map: ShardMap) -> None:
         """Routes what waits again; budgets and back-off of shards that stay go on."""
@@ -81,7 +83,7 @@ class Scheduler:
             before.get(shard.shard_id) or ShardQueue(shard.shard_id, Budget(self._share)) for shard in shard_map.shards
         ]
         for queue in self._queues:
-            queue.ready = deque()
+            queue.ready = ReadyRows()
         for row in ready:
             self._queue_of(row).ready.append(row)
 
@@ -109,15 +111,11 @@ class Scheduler:
         return request
 
     def _next_single(self, now: float) -> Request | None:
-        row = self._singly.popleft()
-        queue = self._queue_of(row)
-        queue.ready.appendleft(row)
-        request = Request()
-        if queue.sendable(now):
-            queue.fill(request, ONE_RECORD, now)
-            return request
-        self._singly.appendleft(queue.ready.popleft())
-        return None
+        row = self._singly[0]
+        request = self._queue_of(row).alone(row, now)
+        if request is not None:
+            self._singly.popleft()
+        return request
 
     # -- answers
 
@@ -222,21 +220,16 @@ class Scheduler:
         self._send_at = min(self._send_at, now + self._linger_s / GATHER_PART)
 
     def _still_wanted(self, row: Row) -> bool:
-        batch, i = row
-        if batch.lanes_of.wants(batch.offsets[i]):
-            return True
-        self._forget(row, head=True)
-        return False
+        if not _wanted(row):
+            self._forget(row, head=True)
+            return False
+        return True
 
-    def _kept(self, rows: deque[Row], lanes_of: PartitionLanes, heads: bool) -> deque[Row]:
-        kept: deque[Row] = deque()
+    def _kept(self, rows: deque[Row], head: bool) -> deque[Row]:
         for row in rows:
-            batch, i = row
-            if batch.lanes_of is not lanes_of or lanes_of.wants(batch.offsets[i]):
-                kept.append(row)
-            else:
-                self._forget(row, heads)
-        return kept
+            if not _wanted(row):
+                self._forget(row, head)
+        return deque(row for row in rows if _wanted(row))
 
     def _forget(self, row: Row, head: bool) -> None:
         """A row that is not sent any more. Offsets ascend in a lane, so nothing behind a forgotten head is wanted."""
@@ -258,3 +251,8 @@ class Scheduler:
     def used_ratios(self, now: float) -> dict[str, float]:
         """Part of each shard's ceiling that the last second took."""
         return {queue.shard_id: queue.budget.used_ratio(now) for queue in self._queues}
+
+
+def _wanted(row: Row) -> bool:
+    batch, i = row
+    return batch.lanes_of.wants(batch.offsets[i])
