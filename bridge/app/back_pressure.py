@@ -8,9 +8,11 @@ from bridge.core.records import Partition
 FREE_PART = 4
 """A partition may hold a quarter of what is free: one that is stuck cannot take the room of its neighbours."""
 AHEAD_S = 2.0
-"""A partition holds at most what it sends in this time: more would not be faster, only longer to drain."""
-AHEAD_ROWS_MIN = 1000
+"""A partition is read ahead of its committable offset by what it sends in this time: more would not be faster, only
+longer to drain, and more to repeat after a crash."""
+AHEAD_ROWS_MIN = 200
 RECOUNT_S = 0.02
+TICK_S = 0.05
 RATE_S = 0.25
 RATE_WEIGHT = 0.5
 
@@ -31,6 +33,7 @@ class BackPressure:
         self._resume = resume
         self._counted_at = float("-inf")
         self._rated_at = float("-inf")
+        self._outdated = False
         self.buffered_bytes = 0
 
     def arrived(self, line: PartitionLine, size: int) -> None:
@@ -41,8 +44,17 @@ class BackPressure:
             self._pause([line.partition])
 
     def left(self, now: float) -> None:
-        """Records were resolved: counts anew, and resumes what may read on; at most every 20 ms."""
-        if now - self._counted_at < RECOUNT_S:
+        """Records were resolved: counts anew, and resumes what may read on, at most every 20 ms.
+
+        `tick` makes good what this leaves out.
+        """
+        self._outdated = True
+        if now - self._counted_at >= RECOUNT_S:
+            self.tick(now)
+
+    def tick(self, now: float) -> None:
+        """To be called now and then: the last of many resolved records must not leave a partition paused."""
+        if not self._outdated:
             return
         self._counted_at = now
         if now - self._rated_at >= RATE_S:
@@ -53,6 +65,7 @@ class BackPressure:
 
     def recount(self) -> None:
         """Counts what is buffered, and resumes what may read on."""
+        self._outdated = False
         lines = self._lines()
         self.buffered_bytes = sum(line.buffered_bytes for line in lines)
         again = [line for line in lines if line.paused and line.takes_records and self._fill_level(line) <= 0.5]
@@ -66,7 +79,7 @@ class BackPressure:
         free = max(0, self._bytes_max - self.buffered_bytes)
         bytes_allowed = max(self._bytes_max / (2 * max(1, len(self._lines()))), free / FREE_PART)
         rows_allowed = max(AHEAD_ROWS_MIN, AHEAD_S * line.resolved_per_s)
-        return max(line.buffered_bytes / bytes_allowed, line.lanes.unresolved / rows_allowed)
+        return max(line.buffered_bytes / bytes_allowed, line.tracker.open_rows() / rows_allowed)
 
 
 def _rate(line: PartitionLine, seconds: float) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from bridge.app.back_pressure import BackPressure
+from bridge.app.back_pressure import TICK_S, BackPressure
 from bridge.app.commit import commit_what_moved
 from bridge.app.lag import lag_samples, observe_lag
 from bridge.app.partition_line import Halt, PartitionLine
@@ -83,6 +83,7 @@ class ForwardLine:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._task(self._commit_forever())
+            self._task(self._tick_forever())
             self._task(observe_lag(self._offsets, self._lines, self._clock, self._kafka_answers, self._trouble))
             await self._read_until_stopped()
             for task in self._running:
@@ -238,6 +239,11 @@ class ForwardLine:
     def _progressed(self) -> None:
         self._pressure.left(self._clock.monotonic())
         self._progress.set()
+
+    async def _tick_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._pressure.tick(self._clock.monotonic())
 
     async def _drain(self, lines: Collection[PartitionLine]) -> bool:
         """Finishes what was ever attempted; takes nothing more. False when the deadline passed first."""

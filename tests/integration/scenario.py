@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tests.integration.daemon import Daemon
 from tests.integration.kafka_reader import KafkaRecord, group_positions, read_topic
 from tests.integration.kinesis_reader import read_stream
 from tests.integration.verdict import Verdict, compare
@@ -14,15 +15,14 @@ DELIVERY_SECONDS = 240.0
 
 
 def settings_of(
-    name: str, kafka: RunningKafka, endpoint_url: str, routes: list[dict[str, Any]], **sections: Any
+    name: str, kafka: RunningKafka, endpoint_url: str, routes: list[dict[str, Any]], **kafka_settings: Any
 ) -> dict[str, Any]:
-    """A configuration; `sections` are added to it, `kafka` and `kinesis` merged."""
+    """A configuration for these servers; further keys of its `kafka` section as keyword arguments."""
     return {
         "name": name,
         "routes": routes,
-        **sections,
-        "kafka": {"bootstrap_servers": kafka.bootstrap_servers, **sections.get("kafka", {})},
-        "kinesis": {"region": REGION, "endpoint_url": endpoint_url, **sections.get("kinesis", {})},
+        "kafka": {"bootstrap_servers": kafka.bootstrap_servers, **kafka_settings},
+        "kinesis": {"region": REGION, "endpoint_url": endpoint_url},
     }
 
 
@@ -46,3 +46,8 @@ def verdict_of(kafka: RunningKafka, endpoint_url: str, route: Mapping[str, str])
     """Both sides read back and compared."""
     sent = read_topic(kafka.bootstrap_servers, route["topic"])
     return compare(sent, read_stream(kinesis_client(endpoint_url), route["stream"]), partition_key_of)
+
+
+def acked(daemon: Daemon) -> float:
+    """Records that this process has had confirmed; 0 while it does not answer."""
+    return daemon.metrics().total("bridge_records_acked_total") if daemon.status_of("/livez") == 200 else 0.0

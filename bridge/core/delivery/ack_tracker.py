@@ -20,11 +20,12 @@ class AckTracker:
     unresolved.
     """
 
-    __slots__ = ("_batches", "_committable", "read_to")
+    __slots__ = ("_batches", "_committable", "_rows", "read_to")
 
     def __init__(self, start_offset: int) -> None:
         self._batches: deque[MappedBatch] = deque()
         self._committable = start_offset
+        self._rows = 0  # of all batches held
         self.read_to = start_offset
         """Next offset to read: below it everything was admitted."""
 
@@ -36,6 +37,7 @@ class AckTracker:
         """Rows that were read now and will be resolved later."""
         if len(batch) or batch.next_offset > self.read_to:
             self._batches.append(batch)
+            self._rows += len(batch)
             self.read_to = max(self.read_to, batch.next_offset)
 
     def committable(self) -> int:
@@ -48,8 +50,13 @@ class AckTracker:
                 self._committable = max(self._committable, batch.offsets[row])
                 break
             self._committable = max(self._committable, batch.next_offset)
-            batches.popleft()
+            self._rows -= len(batches.popleft())
         return self._committable
+
+    def open_rows(self) -> int:
+        """Rows above the committable offset, resolved ones too: about what a crash repeats."""
+        self.committable()  # lets go of batches that are done
+        return self._rows
 
     def oldest_unresolved_ms(self) -> int | None:
         """Kafka timestamp of the first unresolved row that was read, in milliseconds; None while there is none."""
