@@ -11,7 +11,8 @@ import structlog
 import uvloop
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka.admin import AdminClient
 
 from bridge import __version__
 from bridge.adapters.kafka.admin import KafkaAdmin
@@ -37,7 +38,8 @@ from bridge.ports import Sink, Source
 
 CONSUMER_SESSION_TIMEOUT_S = 45.0
 """Default of `group.consumer.session.timeout.ms`, where the broker does not name its setting."""
-HANDOVER_MARGIN_S = 5.0
+HANDOVER_MARGIN_S = 0.5
+"""The consumer's thread waits that much longer for a drain than the drain itself may take."""
 
 
 def configure_logging(settings: LogSettings) -> None:
@@ -73,7 +75,7 @@ def client_properties(settings: Settings, telemetry: Telemetry | None = None) ->
     }
 
 
-def consumer_properties(settings: Settings, telemetry: Telemetry) -> dict[str, Any]:
+def consumer_properties(settings: Settings, telemetry: Telemetry | None = None) -> dict[str, Any]:
     """Properties of the consumer. What the configuration gives wins over the tuning, never over what we must own."""
     tuning = {
         # Compressed batches unpack to several times their size, so a fetch is kept small: memory matters more than round trips.
@@ -183,7 +185,17 @@ async def drain_timeout(settings: Settings, admin: KafkaAdmin) -> float:
             session_timeout_s = await admin.group_session_timeout_s(settings.kafka.group) or CONSUMER_SESSION_TIMEOUT_S
         except UnavailableError:
             session_timeout_s = CONSUMER_SESSION_TIMEOUT_S
-    return max(settings.kinesis.request_timeout, session_timeout_s - 2 * settings.commit_interval)
+    return max(1.0, session_timeout_s - 2 * settings.commit_interval - HANDOVER_MARGIN_S)
+
+
+def check_client(settings: Settings) -> str | None:
+    """What the Kafka client library says against `kafka.properties`, None where it takes them. Connects to nothing."""
+    try:
+        AdminClient({**client_properties(settings), "bootstrap.servers": ""})
+        Consumer({**consumer_properties(settings), "bootstrap.servers": ""}).close()
+    except KafkaException as error:
+        return str(error.args[0].str())
+    return None
 
 
 def run(settings: Settings) -> bool:

@@ -1,5 +1,6 @@
 """What holds for every tier: their order, the marker `real`, and the account of what ran and what could not."""
 
+import asyncio
 import collections
 import ctypes
 import os
@@ -39,6 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if END_WITH_PARENT and sys.platform == "linux":
         # `make test` killed with SIGKILL cannot tell us: the kernel does.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    # On Python 3.11 asking for a loop where none is set makes one that nobody closes; a random later test would be blamed.
+    asyncio.set_event_loop(None)
     # looptime 0.9 asks every test, also those without asyncio, for a loop; Python 3.12 and 3.13 warn of that.
     config.addinivalue_line(
         "filterwarnings", r"ignore:There is no current event loop:DeprecationWarning:looptime\._internal\.plugin"

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from bridge.app.back_pressure import TICK_S, BackPressure
 from bridge.app.commit import commit_what_moved
 from bridge.app.lag import lag_samples, observe_lag
-from bridge.app.partition_line import Halt, PartitionLine
+from bridge.app.partition_line import Halt, PartitionLine, open_line
 from bridge.app.routing import RoutedTopic
 from bridge.app.stream_line import StreamLine
 from bridge.app.telemetry import Sample, Telemetry
-from bridge.core.delivery.ack_tracker import AckTracker
-from bridge.core.delivery.commit_metadata import CommitPoint
-from bridge.core.delivery.lanes import PartitionLanes
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import (
@@ -154,15 +151,7 @@ class ForwardLine:
         self._kafka_answers()
         for assigned in partitions:
             routed = self._route_topic(assigned.partition.topic, assigned.slices)
-            line = PartitionLine(
-                assigned.partition,
-                routed.route,
-                routed.stream,
-                AckTracker(assigned.offset),
-                PartitionLanes(assigned.partition, routed.linger_s),
-                assigned.slices,
-                CommitPoint(assigned.offset, assigned.metadata),
-            )
+            line = open_line(assigned, routed)
             self._lines[assigned.partition] = line
             self._stream(routed).attach(line, routed.mapping)
         if partitions:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from bridge.app.routing import RoutedTopic
 from bridge.core.delivery.ack_tracker import AckTracker
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, encode
 from bridge.core.delivery.lanes import ROW_BYTES, PartitionLanes
 from bridge.core.records import Partition, SourceBatch
+from bridge.ports import AssignedPartition
 
 
 @dataclass(slots=True, frozen=True)
@@ -92,3 +94,16 @@ class PartitionLine:
         if oldest is None and self.unmapped:
             oldest = next((batch.timestamps_ms[0] for batch in self.unmapped if len(batch)), None)
         return self.behind_since_ms if oldest is None else oldest
+
+
+def open_line(assigned: AssignedPartition, routed: RoutedTopic) -> PartitionLine:
+    """A partition that was just assigned, at its committed offset."""
+    return PartitionLine(
+        assigned.partition,
+        routed.route,
+        routed.stream,
+        AckTracker(assigned.offset),
+        PartitionLanes(assigned.partition, routed.linger_s),
+        assigned.slices,
+        CommitPoint(assigned.offset, assigned.metadata),
+    )

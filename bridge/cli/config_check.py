@@ -8,9 +8,18 @@ from typing import Annotated
 import typer
 
 from bridge.app.jobs.online_check import CheckResult
-from bridge.app.settings import Problem, Settings, SettingsError, effective, load_settings, summary_lines, warnings
+from bridge.app.settings import Problem, Settings, SettingsError, effective, summary_lines, warnings
 from bridge.bootstrap import check_online
-from bridge.cli.options import ConfigFile, ExitStatus, Output, OutputOption, echo_json, problems_data, problems_text
+from bridge.cli.options import (
+    ConfigFile,
+    ExitStatus,
+    Output,
+    OutputOption,
+    checked_settings,
+    echo_json,
+    problems_data,
+    problems_text,
+)
 
 
 def check(
@@ -25,7 +34,7 @@ def check(
     With --online: exit status 1 where something was refused or does not exist, 5 where something cannot be reached.
     """
     try:
-        settings = load_settings(config)
+        settings = checked_settings(config)
     except SettingsError as error:
         _show_problems(config, error.problems, output)
         raise typer.Exit(ExitStatus.CONFIGURATION) from None

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bridge.app.settings import Problem, Settings, SettingsError, load_settings
+from bridge.bootstrap import check_client
 
 
 class ExitStatus(IntEnum):
@@ -38,10 +39,19 @@ OutputOption = Annotated[Output, typer.Option("--output", help="A table for peop
 def settings_or_exit(config: Path) -> Settings:
     """The settings; or all problems on standard error and exit status 2."""
     try:
-        return load_settings(config)
+        return checked_settings(config)
     except SettingsError as error:
         typer.echo(problems_text(config, error.problems), err=True)
         raise typer.Exit(ExitStatus.CONFIGURATION) from None
+
+
+def checked_settings(config: Path) -> Settings:
+    """The settings, after the Kafka client library has looked at its own properties too. Raises SettingsError."""
+    settings = load_settings(config)
+    if refusal := check_client(settings):
+        given = ", ".join(sorted(settings.kafka.properties)) or None
+        raise SettingsError([Problem("kafka.properties", given, f"the Kafka client library refuses them: {refusal}")])
+    return settings
 
 
 def problems_text(config: Path, problems: list[Problem], kind: str = "problem") -> str:

@@ -60,7 +60,9 @@ class SchedulerAndServer(RuleBasedStateMachine):
     def offer(self, number: int, rows: list[tuple[int, int]], hole: int) -> None:
         partition = Partition("orders", number)
         first = self.ends[partition] + hole
-        keyed = [(first + i, None if key == 3 else b"key-%d" % key, b"x" * size) for i, (key, size) in enumerate(rows)]
+        keyed: list[tuple[int, bytes | None, bytes | None]] = [
+            (first + i, None if key == 3 else b"key-%d" % key, b"x" * size) for i, (key, size) in enumerate(rows)
+        ]
         mapped, rejection = self.mapper.map(source_batch(keyed, partition), self.lanes[partition])
         assert rejection is None
         self.trackers[partition].admit(mapped)
@@ -126,8 +128,8 @@ class SchedulerAndServer(RuleBasedStateMachine):
             return
         for _ in range(100_000):
             while self.in_flight:
-                request = self.in_flight.pop()
-                self._answer_each(request, [Outcome.STORED] * len(request), 0)
+                answered = self.in_flight.pop()
+                self._answer_each(answered, [Outcome.STORED] * len(answered), 0)
             request = self.scheduler.next_request(self.now)
             if isinstance(request, Request):
                 self._check_request(request)
