@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bridge.app.back_pressure import TICK_S, BackPressure
 from bridge.app.commit import commit_what_moved
+from bridge.app.kafka_health import KafkaHealth
 from bridge.app.lag import lag_samples, observe_lag
 from bridge.app.partition_line import Halt, PartitionLine, open_line
 from bridge.app.routing import RoutedTopic
@@ -29,6 +30,7 @@ from bridge.ports import (
 
 RESTART_FIRST_S = 1.0
 RESTART_MAX_S = 30.0
+FINAL_COMMITS_MAX = 3
 
 
 @dataclass(slots=True, frozen=True)
@@ -70,7 +72,7 @@ class ForwardLine:
         self._stopping = asyncio.Event()
         self._joined = False
         self._pressure = BackPressure(limits.buffer_bytes_max, self._lines.values, self._pause, self._resume)
-        self.kafka_trouble: str | None = None
+        self._kafka = KafkaHealth(telemetry)
         telemetry.gauges(self._samples)
 
     # -- life
@@ -81,7 +83,7 @@ class ForwardLine:
             self._tasks = tasks
             self._task(self._commit_forever())
             self._task(self._tick_forever())
-            self._task(observe_lag(self._offsets, self._lines, self._clock, self._kafka_answers, self._trouble))
+            self._task(observe_lag(self._offsets, self._lines, self._clock, self._kafka.answers, self._kafka.trouble))
             await self._read_until_stopped()
             for task in self._running:
                 task.cancel()
@@ -91,7 +93,7 @@ class ForwardLine:
         self._stopping.set()
         lines = list(self._lines.values())
         drained = await self._drain(lines)
-        committed = await self._commit()
+        committed = await self._commit_at_last()
         if not (drained and committed):
             self._telemetry.log("warning", "drain_incomplete", unresolved=sum(line.lanes.unresolved for line in lines))
         if self._source is not None:
@@ -111,7 +113,7 @@ class ForwardLine:
             if self._stopping.is_set():
                 return
             self._lose(list(self._lines))
-            self._telemetry.log("error", "kafka_consumer_restarting", pause_s=pause, problem=self.kafka_trouble)
+            self._telemetry.log("error", "kafka_consumer_restarting", pause_s=pause, problem=self._kafka.problem)
             await asyncio.sleep(pause)
             pause = min(RESTART_MAX_S, 2 * pause)
 
@@ -131,7 +133,7 @@ class ForwardLine:
             if line is not None:
                 self._halt(line, Halt(event.reason, line.tracker.read_to, event.detail))
         else:
-            self._trouble(event)
+            self._kafka.trouble(event)
 
     def _read(self, batch: SourceBatch) -> None:
         line = self._lines.get(batch.partition)
@@ -148,7 +150,7 @@ class ForwardLine:
 
     def _assign(self, partitions: Sequence[AssignedPartition]) -> None:
         self._joined = True
-        self._kafka_answers()
+        self._kafka.answers()
         for assigned in partitions:
             routed = self._route_topic(assigned.partition.topic, assigned.slices)
             line = open_line(assigned, routed)
@@ -204,17 +206,6 @@ class ForwardLine:
             detail=halt.detail,
         )
 
-    def _trouble(self, event: SourceTrouble) -> None:
-        problem = f"{event.code}: {event.message}"
-        if problem != self.kafka_trouble:
-            self._telemetry.log("warning", "kafka_trouble", code=event.code, problem=event.message)
-        self.kafka_trouble = problem
-
-    def _kafka_answers(self) -> None:
-        if self.kafka_trouble is not None:
-            self._telemetry.log("info", "kafka_recovered", problem=self.kafka_trouble)
-            self.kafka_trouble = None
-
     # -- flow
 
     def _pause(self, partitions: Collection[Partition]) -> None:
@@ -254,13 +245,21 @@ class ForwardLine:
             if not self._stopping.is_set():
                 await self._commit()
 
+    async def _commit_at_last(self) -> bool:
+        """A commit may be refused in the middle of a rebalance; it is worth a few attempts before leaving."""
+        for _ in range(FINAL_COMMITS_MAX):
+            if await self._commit():
+                return True
+            await asyncio.sleep(self._limits.commit_interval_s)
+        return False
+
     async def _commit(self) -> bool:
         if self._source is None:
             return True
         try:
             return await commit_what_moved(self._source, list(self._lines.values()), self._telemetry)
         except UnavailableError as error:
-            self._trouble(SourceTrouble("commit", str(error)))
+            self._kafka.trouble(SourceTrouble("commit", str(error)))
             return False
 
     # -- what others ask
@@ -268,7 +267,7 @@ class ForwardLine:
     def problems(self) -> list[str]:
         """Why the line as a whole does not move, in sentences; empty when it does."""
         waiting = [] if self._joined else ["kafka: not a member of the consumer group yet"]
-        kafka = [f"kafka: {self.kafka_trouble}"] if self.kafka_trouble else []
+        kafka = [f"kafka: {self._kafka.problem}"] if self._kafka.problem else []
         streams = [f"stream {stream.stream}: {stream.trouble}" for stream in self._streams.values() if stream.trouble]
         return [*kafka, *waiting, *streams]
 

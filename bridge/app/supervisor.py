@@ -27,6 +27,8 @@ async def supervise(forward: ForwardLine, telemetry: Telemetry, drain_timeout_s:
             waiting = tasks.create_task(stop.wait(), name="signals")
             await asyncio.wait((work, waiting), return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
+            if work.done():
+                work.result()  # it never ends by itself but by an error, which ends the daemon
             telemetry.log("info", "bridge_stopping")
             try:
                 async with asyncio.timeout(drain_timeout_s + STOP_TIMEOUT_S):

@@ -240,15 +240,11 @@ class KafkaSource:
         sent = {(o.topic, o.partition): o.offset for o in offsets}
 
         def answered(error: KafkaError | None, results: list[TopicPartition]) -> None:
-            if {(r.topic, r.partition): r.offset for r in results} != sent:
+            if results and {(r.topic, r.partition): r.offset for r in results} != sent:
                 return  # the late answer to an earlier commit
             self._commit_answer = None
-            refused = {
-                Partition(r.topic, r.partition): (r.error or error).str()  # type: ignore[union-attr]
-                for r in results
-                if r.error is not None or error is not None
-            }
-            self._answer(answer, refused)
+            reasons = {(r.topic, r.partition): r.error or error for r in results or offsets}
+            self._answer(answer, {Partition(*place): reason.str() for place, reason in reasons.items() if reason is not None})
 
         if not offsets:
             self._answer(answer, {})
