@@ -124,7 +124,8 @@ class Broker:
         return SupervisedProcess(name, [*command, "-cp", str(TOOLS / "libs" / "*"), *arguments], folder=self._folder)
 
     def format(self) -> None:
-        identity = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # The first byte is cleared: an identity that began with a hyphen would be read as an option.
+        identity = urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", identity, "-c", str(self._properties)]
         with self._java(f"{self._name}-format", *tool) as process:
             if process.wait_exit(READY_SECONDS) != 0:

@@ -142,12 +142,21 @@ class KafkaSource:
         self._seek_back()
 
     def _ours(self, messages: list[Message]) -> list[Message]:
-        """Messages of a partition that changed hands during the call may be of the assignment before: read them again."""
-        if not self._touched and not self._rewind:
+        """Records of a partition that changed hands during the call may be of the assignment before: read them again.
+
+        What Kafka reports instead of a record is never left out: it may not say it twice.
+        """
+        changed = self._touched | self._rewind
+        if not changed:
             return messages
-        doubtful = {(m.topic(), m.partition()) for m in messages} & (self._touched | self._rewind)
-        self._rewind |= {place for place in doubtful if place in self._assigned}
-        return [m for m in messages if (m.topic(), m.partition()) not in doubtful]
+        certain = []
+        for message in messages:
+            place: Any = (message.topic(), message.partition())
+            if place not in changed or not _is_record_or_end(message):
+                certain.append(message)
+            elif place in self._assigned:
+                self._rewind.add(place)
+        return certain
 
     def _seek_back(self) -> None:
         for place in list(self._rewind):
@@ -271,6 +280,11 @@ class KafkaSource:
 
     def _still_assigned(self, partitions: Collection[Partition]) -> list[TopicPartition]:
         return [TopicPartition(p.topic, p.number) for p in partitions if (p.topic, p.number) in self._assigned]
+
+
+def _is_record_or_end(message: Message) -> bool:
+    error = message.error()
+    return error is None or error.code() == KafkaError._PARTITION_EOF
 
 
 def _slices(topic: str, committed: Mapping[Partition, TopicPartition]) -> int:

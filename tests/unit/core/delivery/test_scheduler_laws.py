@@ -23,7 +23,7 @@ from tests.unit.core.delivery.columns import even_shard_map, source_batch
 SHARE = 0.02
 RECORDS_PER_S = int(SHARD_RECORDS_PER_S * SHARE)
 BYTES_PER_S = int(SHARD_BYTES_PER_S * SHARE)
-LIMITS = RequestLimits(records_max=7, bytes_max=4 * BYTES_PER_S)
+LIMITS = RequestLimits(records_max=4, bytes_max=26_000)
 
 ENTRY = st.sampled_from([Outcome.STORED, Outcome.STORED, Outcome.STORED, Outcome.THROTTLED, Outcome.TRANSIENT, Outcome.UNKNOWN])
 WHOLE = st.sampled_from([Outcome.THROTTLED, Outcome.TRANSIENT, Outcome.FATAL, Outcome.REJECTED])
@@ -193,6 +193,8 @@ def _check_budget(sent: list[tuple[float, int, int]]) -> None:
         if sum(size for _, _, size in window) > BYTES_PER_S:
             assert len(window) == 1, window
             assert window[0][1] == 1
+            rest = [entry for entry in sent if begin < entry[0] < begin + window[0][2] / BYTES_PER_S]
+            assert not rest, "a record larger than a second's budget was not waited off"
 
 
 SchedulerAndServer.TestCase.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)
