@@ -1,15 +1,19 @@
-"""Endpoints that speak the Kinesis API, for suites that are to hold on each of them."""
+"""Endpoints that speak the Kinesis API, and Kafkas under the port `Source`, for suites that are to hold on each of them."""
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
 import pytest
 
+from bridge.adapters.kafka.source import KafkaSource
+from bridge.embedded.kafka import embedded_kafka
 from bridge.embedded.kinesis_model import KinesisModel
 from bridge.embedded.kinesis_server import serve_kinesis
+from tests.contract.kafka_sources import Broker, Reader, create, new_source, settings_for
 from tests.servers.fixtures import unique
 from tests.servers.kinesis import create_stream, kinesis_client
 
@@ -68,7 +72,68 @@ def stream(client: Any) -> str:
 
 
 @pytest.fixture
-def differs(request: pytest.FixtureRequest, kinesis_endpoint: KinesisEndpoint) -> bool:
-    """True on the endpoint of which this test's module says that it gives another answer."""
+def differs(request: pytest.FixtureRequest) -> bool:
+    """True where this test's module says that the server gives another answer: kinesalite, the mock Kafka."""
     assert request.function.__name__ in request.module.DIFFERENCES
-    return kinesis_endpoint.kind == "kinesalite"
+    server = "broker" if "broker" in request.fixturenames else "kinesis_endpoint"
+    return request.getfixturevalue(server).kind in ("kinesalite", "mock")
+
+
+# -- Kafka
+
+BROKERS = (
+    pytest.param(("mock", "classic"), id="mock"),
+    pytest.param(("kafka", "classic"), id="kafka-classic", marks=pytest.mark.real),
+    pytest.param(("kafka", "consumer"), id="kafka-consumer", marks=pytest.mark.real),
+)
+
+
+@pytest.fixture(scope="session")
+def mock_kafka() -> Iterator[str]:
+    with embedded_kafka() as bootstrap_servers:
+        yield bootstrap_servers
+
+
+@pytest.fixture(scope="session", params=BROKERS)
+def broker(request: pytest.FixtureRequest) -> Broker:
+    kind, protocol = request.param
+    if kind == "mock":
+        return Broker(kind, protocol, request.getfixturevalue("mock_kafka"))
+    return Broker(kind, protocol, request.getfixturevalue("kafka").bootstrap_servers)
+
+
+@pytest.fixture
+def topic(broker: Broker) -> str:
+    """A topic of four partitions."""
+    return create(broker, unique("source"))
+
+
+@pytest.fixture
+def group() -> str:
+    return unique("group")
+
+
+OpenReader = Callable[..., Awaitable[Reader]]
+
+
+@pytest.fixture
+async def open_reader(broker: Broker, topic: str, group: str) -> AsyncIterator[OpenReader]:
+    """`open_reader(start=..., group=..., drain_timeout_s=...)` starts a source on the topic; closed when the test ends."""
+    async with AsyncExitStack() as stack:
+
+        async def start_one(start: Any = "earliest", group: str = group, drain_timeout_s: float = 10.0) -> Reader:
+            source = new_source(settings_for(broker, topic, group, start), drain_timeout_s)
+            source.start()
+            stack.push_async_callback(source.close)
+            return Reader(source)
+
+        yield start_one
+
+
+@pytest.fixture
+async def stepped_source(broker: Broker, topic: str, group: str) -> AsyncIterator[KafkaSource]:
+    """A source whose thread does not run: the test calls `step`."""
+    source = new_source(settings_for(broker, topic, group))
+    yield source
+    source._closing.set()
+    source._consumer.close()

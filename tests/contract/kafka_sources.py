@@ -1,0 +1,208 @@
+"""A source as the daemon opens it, on each Kafka, and a reader that keeps what it handed over."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from bridge.adapters.kafka.admin import KafkaAdmin
+from bridge.adapters.kafka.handover import Handover
+from bridge.adapters.kafka.source import KafkaSource
+from bridge.app.settings import Settings, parse_settings
+from bridge.app.telemetry import Telemetry
+from bridge.bootstrap import client_properties, consumer_properties
+from bridge.core.delivery.commit_metadata import CommitPoint
+from bridge.core.records import Partition, SourceBatch
+from bridge.embedded.kafka import PARTITION_BYTES_MAX, PARTITIONS
+from bridge.ports import Assigned, AssignedPartition, Lost, PartitionFailed, Revoking, SourceEvent, SourceTrouble
+from tests.servers.process import wait_until
+from tests.servers.topics import create_topic
+
+SECONDS = 30.0
+SESSION_TIMEOUT_S = 4
+"""Of a member under the `classic` protocol; with `consumer` the broker of the tests gives 10 s."""
+Headline = tuple[bytes | None, bytes | None]
+
+
+class Broker(NamedTuple):
+    """Where a suite runs: `kind` is `mock` or `kafka`, `protocol` the group protocol of its consumers."""
+
+    kind: str
+    protocol: str
+    bootstrap_servers: str
+
+
+def create(broker: Broker, topic: str) -> str:
+    """A topic of as many partitions as the mock gives every topic."""
+    if broker.kind == "kafka":
+        create_topic(broker.bootstrap_servers, topic, partitions=PARTITIONS)
+        return topic
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    wait_until(lambda: admin.list_topics(topic, timeout=SECONDS).topics[topic].error is None, f"topic {topic}", SECONDS)
+    return topic
+
+
+def settings_for(broker: Broker, topic: str, group: str, start: Any = "earliest") -> Settings:
+    kafka: dict[str, Any] = {"bootstrap_servers": broker.bootstrap_servers, "group": group, "group_protocol": broker.protocol}
+    if broker.protocol == "classic":
+        kafka |= {"session_timeout": f"{SESSION_TIMEOUT_S}s", "properties": {"heartbeat.interval.ms": 200}}
+    routes = [{"topic": topic, "stream": "s", "start": start}]
+    kinesis = {"region": "us-east-1", "request_timeout": "1s"}
+    return parse_settings({"name": "contract", "routes": routes, "kafka": kafka, "kinesis": kinesis})
+
+
+def new_source(settings: Settings, drain_timeout_s: float = SECONDS) -> KafkaSource:
+    """Subscribed, with its thread not started."""
+    admin = KafkaAdmin(client_properties(settings))
+    start = settings.routes[0].start
+    return KafkaSource(
+        Consumer,
+        consumer_properties(settings, Telemetry()),
+        [settings.routes[0].topic],
+        lambda partitions: admin.start_offsets(partitions, lambda _: start if isinstance(start, str) else start.milliseconds),
+        Handover(asyncio.get_running_loop()),
+        drain_timeout_s,
+    )
+
+
+@dataclass(slots=True)
+class Kept:
+    """Rows of one partition as they came: offsets, timestamps, (key, value); where reading goes on."""
+
+    offsets: list[int] = field(default_factory=list)
+    timestamps_ms: list[int] = field(default_factory=list)
+    records: list[Headline] = field(default_factory=list)
+    next_offset: int = -1
+
+
+class Reader:
+    """Takes the events of a source and keeps them by kind."""
+
+    def __init__(self, source: KafkaSource) -> None:
+        self.source = source
+        self.assigned: dict[Partition, AssignedPartition] = {}
+        self.kept: dict[Partition, Kept] = {}
+        self.revoking: list[Revoking] = []
+        self.lost: list[Lost] = []
+        self.failed: list[PartitionFailed] = []
+        self.troubles: list[SourceTrouble] = []
+        self.ended = False
+
+    def of(self, partition: Partition) -> Kept:
+        return self.kept.setdefault(partition, Kept())
+
+    async def until(self, condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
+        """Takes events until the condition holds."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    events = await self.source.events()
+                    self.ended = not events
+                    assert events, f"{what}: the source ended, {self.troubles}"
+                    self.take(events)
+        except TimeoutError as error:
+            raise AssertionError(f"{what}: not within {seconds:g} s; assigned {self.assigned}, {self.troubles}") from error
+
+    async def step_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Calls `step` of a source whose thread does not run, until the condition holds."""
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, what
+            self.source.step()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    self.take(await self.source.events())
+
+    async def until_assigned(self, count: int, seconds: float = SECONDS) -> None:
+        await self.until(lambda: len(self.assigned) >= count, f"{count} partitions assigned", seconds)
+
+    async def until_end(self, partition: Partition, end: int) -> None:
+        await self.until(lambda: self.of(partition).next_offset == end, f"{end} of {partition}")
+
+    def take(self, events: Iterable[SourceEvent]) -> None:
+        for event in events:
+            match event:
+                case Assigned():
+                    self.assigned |= {entry.partition: entry for entry in event.partitions}
+                case SourceBatch():
+                    self._keep(event)
+                case Revoking():
+                    self.revoking.append(event)
+                case Lost():
+                    self.lost.append(event)
+                case PartitionFailed():
+                    self.failed.append(event)
+                case SourceTrouble():
+                    self.troubles.append(event)
+
+    def _keep(self, batch: SourceBatch) -> None:
+        assert batch.partition in self.assigned, "records before their assignment"
+        kept = self.of(batch.partition)
+        assert not batch.offsets or batch.next_offset > batch.offsets[-1]
+        kept.offsets += batch.offsets
+        kept.timestamps_ms += batch.timestamps_ms
+        kept.records += list(zip(batch.keys, batch.values, strict=True))
+        kept.next_offset = batch.next_offset
+
+
+def produce(broker: Broker, partition: Partition, records: Iterable[Headline], timestamp_ms: int = 0) -> None:
+    """Writes and waits for the confirmation; without a timestamp the broker's clock tells it."""
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "linger.ms": 0})
+    failures: list[object] = []
+    for key, value in records:
+        producer.produce(
+            partition.topic,
+            value=value,
+            key=key,
+            partition=partition.number,
+            timestamp=timestamp_ms,
+            on_delivery=lambda error, _: failures.append(error) if error else None,
+        )
+    assert producer.flush(SECONDS) == 0
+    producer.close()
+    assert not failures
+
+
+def truncate(broker: Broker, partition: Partition) -> None:
+    """Writes more, then removes the oldest records: on request, or as the mock does with what is beyond its memory."""
+    filling: Headline = (None, b"x" * 500_000)
+    produce(broker, partition, [filling] * (4 if broker.kind == "kafka" else 2 * PARTITION_BYTES_MAX // 500_000))
+    if broker.kind == "kafka":
+        before = TopicPartition(partition.topic, partition.number, 5)
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        admin.delete_records([before])[before].result(SECONDS)
+
+
+def numbered(first: int, end: int) -> list[Headline]:
+    return [(b"key-%d" % number, b"value-%d" % number) for number in range(first, end)]
+
+
+class Committed:
+    """A group's offsets, asked and written from outside by a consumer that does not subscribe."""
+
+    def __init__(self, broker: Broker, group: str) -> None:
+        self._properties = {"bootstrap.servers": broker.bootstrap_servers, "group.id": group, "enable.auto.commit": False}
+
+    def read(self, *partitions: Partition) -> dict[Partition, CommitPoint]:
+        consumer = Consumer(self._properties)
+        try:
+            answers = consumer.committed([TopicPartition(p.topic, p.number) for p in partitions], SECONDS)
+        finally:
+            consumer.close()
+        assert all(answer.error is None for answer in answers)
+        return {Partition(a.topic, a.partition): CommitPoint(a.offset, a.metadata or "") for a in answers if a.offset >= 0}
+
+    def write(self, points: Mapping[Partition, CommitPoint]) -> None:
+        consumer = Consumer(self._properties)
+        try:
+            offsets = [TopicPartition(p.topic, p.number, point.offset, point.metadata) for p, point in points.items()]
+            answers = consumer.commit(offsets=offsets, asynchronous=False)
+        finally:
+            consumer.close()
+        assert answers is not None
+        assert all(answer.error is None for answer in answers)

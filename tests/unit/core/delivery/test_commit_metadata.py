@@ -1,0 +1,49 @@
+"""What stands beside a committed offset comes back; what another program wrote there means nothing."""
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.core.delivery.commit_metadata import METADATA_BYTES_MAX, VERSION, CommitMetadata, decode, encode
+
+METADATA = st.builds(
+    CommitMetadata,
+    slices=st.none() | st.integers(1, 10_000),
+    halted=st.none(),
+    halted_at=st.none(),
+) | st.builds(
+    CommitMetadata, slices=st.none() | st.integers(1, 10_000), halted=st.text(max_size=40), halted_at=st.integers(0, 2**62)
+)
+
+
+@given(metadata=METADATA)
+def test_it_comes_back(metadata):
+    text = encode(metadata)
+    assert decode(text) == metadata
+    assert len(text.encode()) <= METADATA_BYTES_MAX
+
+
+@given(text=st.none() | st.text(max_size=60))
+def test_foreign_text_is_empty(text):
+    decoded = decode(text)
+    assert decoded == CommitMetadata() or orjson.loads(text)["v"] == VERSION
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", None, "null", "[]", "7", '"text"', "{}", '{"n": 4}', '{"v": 2, "n": 4}', '{"v": "1", "n": 4}', "\x00", "{"],
+)
+def test_another_format_is_empty(text):
+    assert decode(text) == CommitMetadata()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"n": "4"}, {"n": 0}, {"n": -1}, {"n": None}, {"halted": 5}, {"at": "x"}, {"n": [4], "new": 1}]
+)
+def test_a_field_of_another_type_is_left_out(fields):
+    assert decode(orjson.dumps({"v": VERSION, **fields}).decode()) == CommitMetadata()
+
+
+def test_a_later_field_does_not_hide_the_known_ones():
+    assert decode('{"v": 1, "n": 4, "lease": {"x": 1}}') == CommitMetadata(slices=4)
