@@ -95,7 +95,7 @@ class OffsetDirectory(Protocol):
     async def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         """Offset after the last committed record of each partition; unknown ones are left out.
 
-        Raises UnavailableError.
+        Without partitions it only finds out whether Kafka answers. Raises UnavailableError.
         """
 
 
@@ -110,7 +110,10 @@ class GroupMember:
 
 
 class GroupDirectory(OffsetDirectory, Protocol):
-    """What Kafka tells about topics and a consumer group to one who is no member. Every call raises UnavailableError."""
+    """What Kafka tells about topics and a consumer group to one who is no member.
+
+    Every call raises UnavailableError without an answer, and RefusedError where it is not allowed.
+    """
 
     async def partitions_of(self, wanted: Callable[[str], bool]) -> Sequence[Partition]:
         """All partitions of the topics for which `wanted` is true."""

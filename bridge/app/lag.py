@@ -19,7 +19,10 @@ async def observe_lag(
     on_answer: Callable[[], None],
     on_trouble: Callable[[SourceTrouble], None],
 ) -> None:
-    """Asks Kafka for the ends of the partitions, one call for all; works until cancelled."""
+    """Asks Kafka for the ends of the partitions, one call for all; works until cancelled.
+
+    A replica without partitions asks too: the answer tells it that Kafka works.
+    """
     while True:
         await asyncio.sleep(OBSERVE_S)
         try:
@@ -31,7 +34,7 @@ async def observe_lag(
         for partition, end in ends.items():
             if line := lines.get(partition):
                 line.saw_end(end, wall_ms)
-        if ends:
+        if ends or not lines:
             on_answer()
 
 

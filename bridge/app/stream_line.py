@@ -56,7 +56,9 @@ class StreamLine:
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can be written now, in a sentence; None while the stream works."""
+        """Why nothing can be written now, in a sentence; None while the stream works, or has nothing to do here."""
+        if not self._lines:
+            return None
         return (self._directory_trouble if self._scheduler is None else None) or self._report.trouble
 
     # -- partitions
@@ -95,7 +97,9 @@ class StreamLine:
             self._scheduler.truncate(line.lanes, offset)
 
     def _mapper(self, spec: MappingSpec) -> Mapper:
-        return Mapper(replace(spec, record_bytes_max=self._record_bytes_max), self._keys)
+        """A record has to fit into the stream, and into a request of the configured size."""
+        record_bytes_max = min(self._record_bytes_max, self._limits.bytes_max)
+        return Mapper(replace(spec, record_bytes_max=record_bytes_max), self._keys)
 
     # -- the stream's own work
 

@@ -31,8 +31,7 @@ def _bridge(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Prints the version and exits.")
     ] = False,
 ) -> None:
-    """Moves a live system from Apache Kafka to Amazon Kinesis Data Streams, and back where it must.
+    """Moves a live system from Apache Kafka to Amazon Kinesis Data Streams.
 
-    Exit statuses: 0 done, 1 failed, 2 usage or configuration, 3 refused by a guard, 4 parity does not hold, 5 not reachable,
-    130 interrupted.
+    Exit statuses: 0 done, 1 failed, 2 usage or configuration, 5 not reachable, 130 interrupted.
     """

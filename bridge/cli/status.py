@@ -13,7 +13,7 @@ from rich.table import Table
 from bridge.app.jobs.status import RouteStatus, Status
 from bridge.bootstrap import status as ask_status
 from bridge.cli.options import ConfigFile, ExitStatus, Output, OutputOption, echo_json, settings_or_exit
-from bridge.core.errors import UnavailableError
+from bridge.core.errors import RefusedError, UnavailableError
 
 WATCH_S = 2.0
 
@@ -41,6 +41,9 @@ def status(
     except UnavailableError as error:
         typer.echo(f"kafka.bootstrap_servers {settings.kafka.bootstrap_servers}: {error}", err=True)
         raise typer.Exit(ExitStatus.NOT_REACHABLE) from None
+    except RefusedError as error:
+        typer.echo(f"kafka.group {settings.kafka.group}: {error}", err=True)
+        raise typer.Exit(ExitStatus.FAILED) from None
     except KeyboardInterrupt:
         raise typer.Exit(ExitStatus.INTERRUPTED) from None
 

@@ -161,7 +161,6 @@ async def test_a_connection_is_used_again():
         assert (len(ports), len(server.bodies)) == (1, 3)
 
 
-@pytest.mark.xfail(strict=True, reason="KinesisSink: a redirect is followed, so one `put` sends its records to two places")
 async def test_a_redirect_is_not_followed():
     async with raw_server() as elsewhere, raw_server() as server:
         elsewhere.answer = respond(200, STORED)
@@ -171,9 +170,6 @@ async def test_a_redirect_is_not_followed():
         assert got.whole is not None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="KinesisSink: offers gzip with auto_decompress=False, so a compressed answer would leave all in doubt"
-)
 async def test_no_encoding_is_offered_that_the_sink_does_not_read():
     async with raw_server() as server:
         server.answer = respond(200, STORED)
@@ -194,12 +190,6 @@ async def test_without_credentials_nothing_is_sent(monkeypatch):
                     await call("orders")
 
 
-RENEWAL = pytest.mark.xfail(
-    strict=True,
-    reason="KinesisSink.put raises what the renewal of credentials raises (ClientError of STS, RuntimeError of botocore)",
-)
-
-
 class Credentials:
     """Credentials whose renewal fails."""
 
@@ -216,12 +206,10 @@ class Credentials:
         pytest.param(NoCredentialsError(), id="botocore"),
         pytest.param(
             ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {}}, "AssumeRole"),
-            marks=RENEWAL,
             id="assume role refused",
         ),
         pytest.param(
             RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
-            marks=RENEWAL,
             id="still expired",
         ),
     ],

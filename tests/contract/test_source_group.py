@@ -8,7 +8,9 @@ from bridge.ports import Assigned, Revoking
 from tests.contract.kafka_sources import SECONDS, Committed, Reader, numbered, produce, truncate
 
 DIFFERENCES = {
-    "test_after_close_the_group_gives_the_partitions_away_at_once": "it waits until the session of the one that left is over, and three seconds before each rebalance",
+    "test_after_close_the_group_gives_the_partitions_away_at_once": (
+        "it waits for the session of who left, and three seconds before each rebalance"
+    ),
 }
 AT_ONCE_S = 2.9
 """Below the session timeouts, and below the three seconds that the mock waits before each rebalance."""

@@ -62,10 +62,16 @@ class KafkaAdmin:
     async def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         """See `OffsetDirectory`."""
         if not partitions:
+            await self._reach()
             return {}
         futures = self._client.list_offsets(_specs(dict.fromkeys(partitions, LATEST)), **_committed_only())
         answers = await self._all({Partition(p.topic, p.partition): future for p, future in futures.items()})
         return {partition: answer.offset for partition, answer in answers.items() if not isinstance(answer, KafkaException)}
+
+    async def _reach(self) -> None:
+        (answer,) = (await self._all({"cluster": self._client.describe_cluster(request_timeout=TIMEOUT_S)})).values()
+        if isinstance(answer, KafkaException):
+            raise UnavailableError(answer.args[0].str())
 
     async def partitions_of(self, wanted: Callable[[str], bool]) -> list[Partition]:
         """All partitions of the topics for which `wanted` is true. Raises UnavailableError."""

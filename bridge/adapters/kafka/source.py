@@ -252,8 +252,10 @@ class KafkaSource:
             if results and {(r.topic, r.partition): r.offset for r in results} != sent:
                 return  # the late answer to an earlier commit
             self._commit_answer = None
-            reasons = {(r.topic, r.partition): r.error or error for r in results or offsets}
-            self._answer(answer, {Partition(*place): reason.str() for place, reason in reasons.items() if reason is not None})
+            own = {Partition(r.topic, r.partition): r.error.str() for r in results if r.error is not None}
+            if error is not None and not own:  # of the commit as a whole
+                own = {Partition(o.topic, o.partition): error.str() for o in offsets}
+            self._answer(answer, own)
 
         if not offsets:
             self._answer(answer, {})

@@ -91,9 +91,17 @@ def _entries(entries: Any, records: int) -> PutAnswer:  # noqa: ANN401 - what th
         sequence_numbers = [entry["SequenceNumber"] for entry in entries]
     except (KeyError, TypeError):
         return _mixed(entries)
-    if None in shard_ids or None in sequence_numbers:
+    if not (_all_texts(shard_ids) and _all_texts(sequence_numbers)) or any("ErrorCode" in entry for entry in entries):
         return _mixed(entries)
     return PutAnswer(None, [Outcome.STORED] * records, shard_ids, sequence_numbers)
+
+
+def _all_texts(values: list[Any]) -> bool:
+    return all(values) and all(type(value) is str for value in values)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _mixed(entries: list[Any]) -> PutAnswer:
@@ -101,11 +109,12 @@ def _mixed(entries: list[Any]) -> PutAnswer:
     outcomes, shard_ids, sequence_numbers, codes = [], [], [], Counter[str]()
     for entry in entries:
         fields = entry if isinstance(entry, dict) else {}
-        shard_id, sequence_number, code = fields.get("ShardId"), fields.get("SequenceNumber"), fields.get("ErrorCode")
-        shard_ids.append(shard_id or "")
-        sequence_numbers.append(sequence_number or "")
-        if code:
-            codes[str(code)] += 1
+        shard_id, sequence_number = _text(fields.get("ShardId")), _text(fields.get("SequenceNumber"))
+        shard_ids.append(shard_id)
+        sequence_numbers.append(sequence_number)
+        if fields.get("ErrorCode"):
+            code = str(fields["ErrorCode"])
+            codes[code] += 1
             outcomes.append(Outcome.THROTTLED if code in _THROTTLED else Outcome.TRANSIENT)
         elif shard_id and sequence_number:
             outcomes.append(Outcome.STORED)

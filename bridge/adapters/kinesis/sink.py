@@ -1,6 +1,8 @@
 """PutRecords over one pooled HTTP session: our own body, botocore's signature, the session's credentials and endpoint."""
 
 import asyncio
+import io
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import aiohttp
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.adapters.kinesis.put_records import CONTENT_TYPE, TARGET, decode, encode
 from bridge.core.delivery.requests import Request
@@ -17,6 +19,9 @@ from bridge.core.records import Outcome, PutAnswer
 KEEPALIVE_S = 15.0
 """Below the idle time after which the service or a proxy may close: a POST on such a connection ends in doubt."""
 CONNECT_TIMEOUT_S = 3.0
+SIGN_TIMEOUT_S = 20.0
+"""Only when credentials have to be renewed does signing wait for anybody."""
+LARGE_BODY = 1024 * 1024
 
 
 class KinesisSink:
@@ -32,13 +37,18 @@ class KinesisSink:
         """See `Sink`."""
         body = encode(stream, request)
         try:
-            headers = await self._signed(body)
-        except BotoCoreError as error:
+            async with asyncio.timeout(SIGN_TIMEOUT_S):
+                headers = await self._signed(body)
+        except (BotoCoreError, ClientError, RuntimeError) as error:  # of whoever renews the credentials
             return PutAnswer(Outcome.FATAL, code=type(error).__name__, message=str(error))
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return PutAnswer(Outcome.TRANSIENT, code="Credentials", message=f"cannot be renewed now: {error}")
         if headers is None:
             return PutAnswer(Outcome.FATAL, code="NoCredentials", message="no AWS credentials found")
         try:
-            async with self._http.post(self._url, data=body, headers=headers) as response:
+            # aiohttp warns of large bodies given as bytes; a redirect would send the records to a second place.
+            data = io.BytesIO(body) if len(body) > LARGE_BODY else body
+            async with self._http.post(self._url, data=data, headers=headers, allow_redirects=False) as response:
                 return decode(response.status, await response.read(), len(request))
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             return PutAnswer(Outcome.FATAL, code="Tls", message=str(error))
@@ -53,7 +63,7 @@ class KinesisSink:
         if self._credentials is None:
             return None
         frozen = await self._credentials.get_frozen_credentials()
-        headers = {"X-Amz-Target": TARGET, "Content-Type": CONTENT_TYPE}
+        headers = {"X-Amz-Target": TARGET, "Content-Type": CONTENT_TYPE, "Accept-Encoding": "identity"}
         signed = AWSRequest(method="POST", url=self._url, data=body, headers=headers)
         SigV4Auth(frozen, "kinesis", self._region).add_auth(signed)
         return dict(signed.headers.items())
@@ -71,8 +81,11 @@ async def open_sink(
     timeout = aiohttp.ClientTimeout(
         total=request_timeout_s, connect=min(CONNECT_TIMEOUT_S, request_timeout_s), sock_connect=CONNECT_TIMEOUT_S
     )
-    connector = aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=KEEPALIVE_S)
+    # The same authorities and proxies as botocore takes: its ca_bundle setting, else the system's, and the environment.
+    ca_bundle = session.get_config_variable("ca_bundle")
+    tls = ssl.create_default_context(cafile=ca_bundle if isinstance(ca_bundle, str) else None)
+    connector = aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=KEEPALIVE_S, ssl=tls)
     async with asyncio.timeout(30):
         credentials = await session.get_credentials()
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as http:
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False, trust_env=True) as http:
         yield KinesisSink(http, credentials, region, endpoint_url)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from bridge.app.routing import route_of
 from bridge.app.settings import Settings
 from bridge.core.delivery.commit_metadata import CommitPoint, decode
-from bridge.core.errors import UnavailableError
+from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import Partition
 from bridge.ports import Clock, GroupDirectory, GroupMember
 
@@ -64,7 +64,7 @@ class Status:
 
 
 async def read_status(settings: Settings, kafka: GroupDirectory, clock: Clock) -> Status:
-    """Asks Kafka. Raises UnavailableError when it does not answer."""
+    """Asks Kafka. Raises UnavailableError when it does not answer, RefusedError where the group may not be read."""
     partitions = await kafka.partitions_of(lambda topic: route_of(settings, topic) is not None)
     group = settings.kafka.group
     committed, ends = await asyncio.gather(kafka.committed(group, partitions), kafka.end_offsets(partitions))
@@ -73,7 +73,7 @@ async def read_status(settings: Settings, kafka: GroupDirectory, clock: Clock) -
     notes = [f"topic {route.topic} is not in Kafka" for route in settings.routes if not _has(partitions, route.topic, settings)]
     try:
         members = await kafka.members(group)
-    except UnavailableError as error:
+    except (UnavailableError, RefusedError) as error:
         members = []
         notes.append(str(error))
     rows = _rows(partitions, committed, ends, timestamps, members, clock.wall_ms())

@@ -112,10 +112,27 @@ def _one_route_per_topic(draft: Draft, route: str) -> Iterator[Problem]:
 
 
 _RULES: tuple[Callable[[Draft], Iterator[Problem]], ...] = (_session_outlasts_the_drain, _session_timeout_is_the_brokers)
+
+
+def _one_share_per_stream(draft: Draft, route: str) -> Iterator[Problem]:
+    stream, share = draft.value(f"{route}.stream"), draft.value(f"{route}.shard_share")
+    for index in range(draft.routes):
+        other = f"routes[{index}]"
+        if other == route:
+            return
+        if draft.value(f"{other}.stream") == stream and draft.value(f"{other}.shard_share") != share:
+            yield draft.problem(
+                f"{route}.shard_share",
+                f"write the same value as in {other}: both routes feed {stream}, and its shards have one budget",
+            )
+            return
+
+
 _ROUTE_RULES: tuple[Callable[[Draft, str], Iterator[Problem]], ...] = (
     _ordering_needs_its_partition_key,
     _origin_fits,
     _stream_name_fits,
     _arn_is_in_the_region,
     _one_route_per_topic,
+    _one_share_per_stream,
 )

@@ -13,7 +13,7 @@ import orjson
 
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
 from bridge.core.delivery.partition_keys import KeyTooLongError, encode_key, hash_key, slice_hash_key
-from bridge.core.quotas import RECORD_BYTES_MAX_DEFAULT
+from bridge.core.quotas import PARTITION_KEY_CHARACTERS_MAX, RECORD_BYTES_MAX_DEFAULT
 from bridge.core.records import Lane, SourceBatch
 
 CACHED_KEYS_MAX = 32_768
@@ -22,7 +22,7 @@ CACHED_KEYS_MAX = 32_768
 
 @dataclass(slots=True, frozen=True)
 class MappingSpec:
-    """How the records of one route are mapped (DESIGN: Mapping). `slices` is N of `partition_key: partition`."""
+    """How the records of one route are mapped. `slices` is N of `partition_key: partition`."""
 
     strategy: str
     topic: str
@@ -190,6 +190,8 @@ class Mapper:
             origin = f"{self.spec.carry_origin}:{batch.partition.topic}/{batch.partition.number}/"
             partition_keys = tuple([f"{origin}{offset}" for offset in batch.offsets[:count]])
             key_sizes = tuple(map(len, partition_keys))
+            if count and key_sizes[-1] > PARTITION_KEY_CHARACTERS_MAX:  # offsets ascend, so the last key is the longest
+                return self._origin_too_long(batch, lanes_of)
         values = batch.values[:count]
         sizes = [len(value) + size for value, size in zip(values, key_sizes, strict=True)]  # type: ignore[arg-type]
         mapped = MappedBatch(
@@ -206,12 +208,18 @@ class Mapper:
         )
         return self._within_size(mapped, rejection)
 
+    def _origin_too_long(self, batch: SourceBatch, lanes_of: PartitionLanes) -> tuple[MappedBatch, Rejection | None]:
+        """The configuration check refuses this wherever the topic's name is known; a pattern may still bring it."""
+        detail = f"<name>:topic/partition/offset of {batch.partition} has more than {PARTITION_KEY_CHARACTERS_MAX} characters"
+        rejection = Rejection(batch.offsets[0], "key_too_long", detail, batch.timestamps_ms[0])
+        return MappedBatch(lanes_of, batch.offsets[0], [], [], [], (), (), (), (), []), rejection
+
     def _lanes(self, batch: SourceBatch, partition_keys: tuple[str, ...]) -> Sequence[Lane]:
         """A lane is a partition key, the partition (0), or the record itself (its offset)."""
         if self.spec.ordering == "partition":
             return [0] * len(partition_keys)
         if self.spec.ordering == "none":
-            return batch.offsets
+            return batch.offsets[: len(partition_keys)]
         if self.spec.strategy == "key" and self.spec.null_key == "spread" and None in batch.keys:
             rows = zip(batch.keys, batch.offsets, partition_keys, strict=False)
             return [offset if key is None else partition_key for key, offset, partition_key in rows]
@@ -222,7 +230,7 @@ class Mapper:
         if not mapped.sizes or max(mapped.sizes) <= limit:
             return mapped, rejection
         i = next(i for i, size in enumerate(mapped.sizes) if size > limit)
-        detail = f"{mapped.sizes[i]} bytes with its partition key, the stream takes {limit}"
+        detail = f"{mapped.sizes[i]} bytes with its partition key, at most {limit} fit into the stream and into a request"
         return _head(mapped, i), Rejection(mapped.offsets[i], "oversize", detail, mapped.timestamps_ms[i])
 
 

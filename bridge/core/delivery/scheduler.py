@@ -90,7 +90,10 @@ class Scheduler:
     # -- sending
 
     def next_request(self, now: float) -> Request | float:
-        """The next request to send now, or the time at which to ask again (`NEVER`: after the next offer or answer)."""
+        """The next request to send now, or the time at which to ask again (`NEVER`: after the next offer or answer).
+
+        Raises ValueError for a record above `bytes_max`: none may be offered.
+        """
         if self._backoff.until > now:
             return self._backoff.until
         if self._singly and (single := self._next_single(now)):
@@ -107,6 +110,8 @@ class Scheduler:
             if len(request) >= self._limits.records_max:
                 break
             queue.fill(request, self._limits, now)
+        if not len(request):
+            raise ValueError(f"a record does not fit into a request of {self._limits.bytes_max} bytes")
         self._send_at = now + self._linger_s
         return request
 
@@ -170,6 +175,8 @@ class Scheduler:
                     self._reject(row, answer.code, resolution)
                 else:
                     again.append(row)
+                    if outcome == Outcome.UNKNOWN:
+                        resolution.unknown.append(row)
                     throttled += outcome == Outcome.THROTTLED
                     failed += outcome != Outcome.THROTTLED
             self._learn(queues.get(shard_id), throttled, failed, now)

@@ -125,9 +125,6 @@ async def test_what_kafka_refused_is_named_with_its_reason():
     assert (await commit_with_one_refusal())[ORDERS[0]] == "too large"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="KafkaSource._commit: the error of one partition is given to all partitions of the same commit"
-)
 async def test_only_what_kafka_refused_counts_as_refused():
     assert await commit_with_one_refusal() == {ORDERS[0]: "too large"}
 

@@ -94,14 +94,12 @@ def test_each_entry_is_stored_refused_or_in_doubt(entries):
     assert sum(answer.codes.values()) == unstored
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="put_records._mixed: raises for an ErrorCode that is no text")
 @pytest.mark.parametrize("code", [["x"], {"a": 1}])
 def test_an_error_code_that_is_no_text(code):
     answer = decode(200, orjson.dumps({"Records": [{"ErrorCode": code}]}), 1)
     assert answer.outcomes[0] != Outcome.STORED
 
 
-@pytest.mark.xfail(strict=True, reason="put_records._entries: calls stored what names no shard, no number, or an error")
 @pytest.mark.parametrize(
     "entry",
     [

@@ -591,3 +591,11 @@ def test_a_buffer_below_one_request_is_pointed_out() -> None:
 
 def test_an_ordinary_configuration_has_no_warnings() -> None:
     assert warnings(settings()) == []
+
+
+def test_routes_into_one_stream_share_its_shards():
+    routes: list[dict[str, Any]] = [{"topic": "a", "stream": "one"}, {"topic": "b", "stream": "one", "shard_share": 0.5}]
+    (problem,) = problems(routes=routes)
+    assert problem.path == "routes[1].shard_share"
+    assert "routes[0]" in problem.remedy
+    assert settings(routes=[{**route, "shard_share": 0.5} for route in routes]).routes[0].shard_share == 0.5

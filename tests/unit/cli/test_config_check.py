@@ -189,3 +189,8 @@ def test_a_bad_configuration_is_not_tried_online(runner: CliRunner, bad: Path, m
     result = runner.invoke(app, ["config", "check", "--online", "--config", str(bad)])
     assert result.exit_code == 2
     assert "5 problems" in result.stdout
+
+
+def test_the_full_example_passes_the_check_of_the_client_library_too():
+    result = CliRunner().invoke(app, ["config", "check", "--config", str(Path(__file__).parents[3] / "config" / "full.yaml")])
+    assert result.exit_code == 0, result.output

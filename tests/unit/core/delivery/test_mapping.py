@@ -167,11 +167,6 @@ def test_a_record_as_large_as_the_limit_passes():
     assert rejection_of(MappingSpec("key", "orders", record_bytes_max=100), [(1, "ü".encode(), b"x" * 99)]) == (1, "oversize")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=IndexError,
-    reason="Mapper._lanes: with ordering none a batch that a rejection ended has lanes of all rows",
-)
 def test_without_ordering_a_batch_that_ends_early_can_be_offered():
     batch, _ = mapped(MappingSpec("key", "orders", ordering="none"), [(1, b"a", b"x"), (2, b"b", None), (3, b"c", b"y")])
     scheduler = Scheduler(RequestLimits(500, 5_000_000), even_shard_map(1))
@@ -179,7 +174,6 @@ def test_without_ordering_a_batch_that_ends_early_can_be_offered():
     assert batch.lanes_of.unresolved == 1
 
 
-@pytest.mark.xfail(strict=True, reason="Mapper.map: the partition key of carry_origin may have more than 256 characters")
 def test_a_carried_origin_that_is_too_long_ends_the_batch():
     topic = "t" * 249
     spec = MappingSpec("key", topic, carry_origin="mover")

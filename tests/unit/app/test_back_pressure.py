@@ -1,0 +1,164 @@
+"""Which partitions wait: only those above their allowance, and none for ever."""
+
+from collections.abc import Collection
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.app.back_pressure import RATE_S, RECOUNT_S, TICK_S, BackPressure
+from bridge.app.partition_line import Halt, PartitionLine
+from bridge.core.delivery.lanes import ROW_BYTES, MappedBatch, Row
+from bridge.core.records import Partition
+from tests.unit.app.lines import admit, new_line, resolve
+
+BYTES_MAX = 100_000
+
+
+class Pressure:
+    """Back-pressure over some lines, and which of them the source has paused."""
+
+    def __init__(self, *lines: PartitionLine, bytes_max: int = BYTES_MAX) -> None:
+        self.lines = {line.partition: line for line in lines}
+        self.paused: set[Partition] = set()
+        self.calls = 0
+        self.pressure = BackPressure(bytes_max, self.lines.values, self._pause, self._resume)
+
+    def _pause(self, partitions: Collection[Partition]) -> None:
+        self.calls += 1
+        self.paused |= set(partitions)
+
+    def _resume(self, partitions: Collection[Partition]) -> None:
+        self.calls += 1
+        assert set(partitions) <= self.paused
+        self.paused -= set(partitions)
+
+    def arrive(self, line: PartitionLine, offsets: list[int], size: int) -> MappedBatch:
+        before = line.buffered_bytes
+        batch = admit(line, offsets, size)
+        self.pressure.arrived(line, line.buffered_bytes - before)
+        return batch
+
+
+def test_only_the_partition_above_its_allowance_waits_and_only_once():
+    full, other = new_line(0), new_line(1)
+    pressure = Pressure(full, other)
+    pressure.arrive(other, [0], 1000)
+    assert pressure.paused == set()
+    pressure.arrive(full, [0, 1], 20_000)
+    assert (pressure.paused, full.paused, other.paused) == ({full.partition}, True, False)
+    pressure.arrive(full, [2], 20_000)
+    assert pressure.calls == 1
+    assert pressure.pressure.buffered_bytes == sum(line.buffered_bytes for line in (full, other))
+
+
+def test_many_small_records_count_by_their_rows():
+    line = new_line()
+    pressure = Pressure(line, bytes_max=10**9)
+    pressure.arrive(line, list(range(200)), 1)
+    assert pressure.paused == set()
+    pressure.arrive(line, [200], 1)
+    assert pressure.paused == {line.partition}
+
+
+def test_it_goes_on_below_half_of_its_allowance():
+    line = new_line()
+    pressure = Pressure(line, bytes_max=8 * (1001 + ROW_BYTES))
+    batch = pressure.arrive(line, list(range(5)), 1000)
+    assert pressure.paused == {line.partition}
+    for row in range(2):
+        resolve(line, batch, row)
+    pressure.pressure.left(1.0)
+    assert pressure.paused == {line.partition}
+    resolve(line, batch, 2)
+    pressure.pressure.left(1.0 + RECOUNT_S)
+    assert (pressure.paused, line.paused) == (set(), False)
+
+
+def test_the_last_resolved_record_is_seen_by_the_tick():
+    line = new_line()
+    pressure = Pressure(line)
+    pressure.pressure.left(1.0)
+    batch = pressure.arrive(line, [0], BYTES_MAX)
+    resolve(line, batch, 0)
+    pressure.pressure.left(1.0 + RECOUNT_S / 2)
+    assert pressure.paused == {line.partition}, "counted a moment ago"
+    pressure.pressure.tick(1.0 + TICK_S)
+    assert pressure.paused == set()
+    assert pressure.pressure.buffered_bytes == 0
+
+
+def test_halted_and_draining_partitions_are_not_resumed():
+    halted, draining = new_line(0), new_line(1)
+    pressure = Pressure(halted, draining)
+    batches = [pressure.arrive(line, [0], BYTES_MAX) for line in (halted, draining)]
+    assert len(pressure.paused) == 2
+    halted.halt, draining.draining = Halt("tombstone", 1, "x"), True
+    for line, batch in zip((halted, draining), batches, strict=True):
+        resolve(line, batch, 0)
+    pressure.pressure.left(1.0)
+    assert len(pressure.paused) == 2
+
+
+def test_a_partition_that_left_gives_its_room_to_the_others():
+    leaving, staying = new_line(0), new_line(1)
+    pressure = Pressure(leaving, staying)
+    pressure.arrive(leaving, [0], BYTES_MAX)
+    pressure.arrive(staying, [0], 26_000)
+    assert staying.paused
+    del pressure.lines[leaving.partition]
+    batch = pressure.arrive(staying, [1], 1)
+    resolve(staying, batch, 0)
+    pressure.pressure.recount()
+    assert pressure.pressure.buffered_bytes == staying.buffered_bytes
+
+
+def test_a_fast_partition_may_read_further_ahead():
+    line = new_line()
+    pressure = Pressure(line, bytes_max=10**9)
+    pressure.pressure.left(1.0)
+    now, offset = 1.0, 0
+    for _ in range(8):
+        batch = pressure.arrive(line, list(range(offset, offset + 200)), 1)
+        for row in range(200):
+            resolve(line, batch, row)
+        offset += 200
+        now += RATE_S
+        pressure.pressure.left(now)
+    assert 700 < line.resolved_per_s <= 800
+    pressure.arrive(line, list(range(offset, offset + 1000)), 1)
+    assert pressure.paused == set()
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["arrive", "resolve", "resolve", "tick"]),
+        st.integers(0, 2),
+        st.sampled_from([1, 900, 30_000, 2 * BYTES_MAX]),
+        st.sampled_from([0.0, 0.001, 0.03, 0.4]),
+    ),
+    max_size=60,
+)
+
+
+@given(steps=STEPS)
+def test_nothing_stays_paused_that_has_nothing_buffered(steps):
+    pressure = Pressure(new_line(0), new_line(1), new_line(2))
+    lines = list(pressure.lines.values())
+    waiting: dict[int, list[Row]] = {0: [], 1: [], 2: []}
+    now = 1.0
+    for action, number, size, pause in steps:
+        line, now = lines[number], now + pause
+        if action == "arrive" and line.partition not in pressure.paused:
+            offset = line.tracker.read_to
+            batch = pressure.arrive(line, [offset, offset + 1], size)
+            waiting[number] += [(batch, 0), (batch, 1)]
+        elif action == "resolve" and waiting[number]:
+            resolve(line, *waiting[number].pop(size % len(waiting[number])))
+            pressure.pressure.left(now)
+        elif action == "tick":
+            pressure.pressure.tick(now)
+        assert {line.partition for line in lines if line.paused} == pressure.paused
+    pressure.pressure.tick(now + TICK_S)
+    for line in lines:
+        assert line.buffered_bytes or line.partition not in pressure.paused
+    assert pressure.pressure.buffered_bytes == sum(line.buffered_bytes for line in lines)
