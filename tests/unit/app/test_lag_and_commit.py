@@ -34,9 +34,9 @@ def test_the_age_of_the_oldest_unconfirmed_record():
     resolve(line, batch, 1)
     assert line.lag(NOW_MS) == (6, 60.0)
     resolve(line, batch, 0)
-    assert line.lag(NOW_MS) == (1, pytest.approx(59.995))
+    assert line.lag(NOW_MS) == pytest.approx((1, 59.995))
     line.saw_end(100, NOW_MS)
-    assert line.lag(NOW_MS) == (95, pytest.approx(59.995))
+    assert line.lag(NOW_MS) == pytest.approx((95, 59.995))
     resolve(line, batch, 2)
     assert line.lag(NOW_MS)[0] == 94
 
@@ -78,7 +78,7 @@ def test_a_halted_partition_ages_with_the_record_it_stands_at():
     resolve(line, batch, 0)
     line.halt = Halt("tombstone", 1, "null", FIRST_MS + 1)
     line.saw_end(4, NOW_MS)
-    assert line.lag(NOW_MS) == (3, pytest.approx(59.999))
+    assert line.lag(NOW_MS) == pytest.approx((3, 59.999))
     assert not line.takes_records
 
 

@@ -1,0 +1,114 @@
+"""A shard's budget: the law of the window, large records, throttles."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.core.delivery.budgets import DECREASE, DECREASE_PAUSE_S, INCREASE_PER_S, RATE_FLOOR, SLOTS, Budget
+from bridge.core.quotas import SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
+
+NOW = 1000.0
+SHARE = 0.01  # 10 records, 10485 bytes a second
+RECORDS, BYTES = int(SHARD_RECORDS_PER_S * SHARE), int(SHARD_BYTES_PER_S * SHARE)
+
+STEPS = st.tuples(
+    st.floats(0, 1.5), st.lists(st.sampled_from([1, 100, 1000, 6000, BYTES, BYTES + 1, 3 * BYTES]), max_size=8), st.booleans()
+)
+
+
+def take_what_fits(budget: Budget, sizes: list[int], now: float) -> tuple[int, int]:
+    """As a request is filled: records while bytes of the slot are left and the second holds them whole."""
+    records, slot_bytes, second_bytes = budget.available(now)
+    taken = size_taken = 0
+    for size in sizes:
+        alone = taken == 0 and budget.untouched(now)
+        if records <= 0 or slot_bytes <= 0 or (size > second_bytes and not alone):
+            break
+        records, slot_bytes, second_bytes = records - 1, slot_bytes - size, second_bytes - size
+        taken, size_taken = taken + 1, size_taken + size
+    if taken:
+        budget.take(taken, size_taken, now)
+    return taken, size_taken
+
+
+@given(steps=st.lists(STEPS, min_size=1, max_size=40))
+def test_no_second_takes_more_than_the_ceiling(steps):
+    budget, now, log = Budget(SHARE), NOW, []
+    for pause, sizes, throttled in steps:
+        now += pause
+        if throttled:
+            budget.throttled(now)
+        taken, size = take_what_fits(budget, sizes, now)
+        if taken:
+            log.append((now, taken, size))
+    for begin, _, first_size in log:
+        window = [entry for entry in log if begin <= entry[0] < begin + max(1.0, first_size / BYTES)]
+        assert sum(taken for _, taken, _ in window) <= RECORDS
+        if sum(size for _, _, size in window) > BYTES:
+            assert len(window) == 1, "something went beside a record above a second's bytes, or before it was waited off"
+            assert window[0][1] == 1
+
+
+@given(pause=st.floats(0, 5), sizes=st.lists(st.integers(1, 3 * BYTES), min_size=1, max_size=5))
+def test_whoever_waits_as_told_gets_on(pause, sizes):
+    budget, now = Budget(SHARE), NOW
+    take_what_fits(budget, sizes, now)
+    now += pause
+    for _ in range(4 * SLOTS):
+        assert budget.wake_at(now) > now
+        now = budget.wake_at(now)
+        if take_what_fits(budget, [3 * BYTES], now)[0]:
+            return
+    raise AssertionError("the shard never opened again")
+
+
+def test_an_unused_shard_offers_a_slot_of_its_second():
+    assert Budget(1.0).available(NOW) == (100, -(-SHARD_BYTES_PER_S // SLOTS), SHARD_BYTES_PER_S)
+    assert Budget(0.5).available(NOW) == (50, -(-SHARD_BYTES_PER_S // 2 // SLOTS), SHARD_BYTES_PER_S // 2)
+    assert Budget(0.00001).available(NOW)[0] == 1
+
+
+def test_slots_spread_a_second_and_the_window_slides():
+    budget = Budget()
+    for slot in range(SLOTS):
+        now = NOW + slot / SLOTS + 0.001
+        assert budget.available(now)[0] == 100
+        budget.take(100, 1000, now)
+        assert budget.available(now)[0] == 0
+    assert budget.used_ratio(now) == 1.0
+    assert budget.available(NOW + 0.999)[0] == 0
+    assert budget.wake_at(NOW + 0.95) == pytest.approx(NOW + 1.001)
+    assert budget.available(NOW + 1.002)[0] == 100
+    assert budget.used_ratio(NOW + 1.002) == pytest.approx(0.9)
+    assert budget.used_ratio(NOW + 9) == 0
+    assert budget.untouched(NOW + 9)
+
+
+def test_a_record_above_a_seconds_bytes_is_waited_off():
+    budget = Budget()
+    budget.take(1, 3 * SHARD_BYTES_PER_S, NOW)
+    assert not budget.untouched(NOW + 2.9)
+    assert budget.available(NOW + 2.9)[2] < 0
+    assert budget.wake_at(NOW + 0.5) == NOW + 3.0
+    assert budget.untouched(NOW + 3.0)
+    assert budget.available(NOW + 3.0)[2] == SHARD_BYTES_PER_S
+
+
+def test_a_throttle_lowers_the_rate_and_time_restores_it():
+    budget = Budget()
+    budget.throttled(NOW)
+    assert budget.available(NOW)[2] == int(SHARD_BYTES_PER_S * DECREASE)
+    budget.throttled(NOW + DECREASE_PAUSE_S / 2)  # of a request that was under way at the same time
+    assert budget.available(NOW + DECREASE_PAUSE_S / 2)[2] < SHARD_BYTES_PER_S * (DECREASE + INCREASE_PER_S)
+    budget.throttled(NOW + 1)
+    lower = (DECREASE + INCREASE_PER_S) * DECREASE
+    assert budget.available(NOW + 1)[2] == pytest.approx(SHARD_BYTES_PER_S * lower, abs=2)
+    assert budget.available(NOW + 2)[2] == pytest.approx(SHARD_BYTES_PER_S * (lower + INCREASE_PER_S), abs=2)
+    assert budget.available(NOW + 100)[2] == SHARD_BYTES_PER_S
+
+
+def test_throttles_never_stop_a_shard_for_good():
+    budget = Budget()
+    for number in range(100):
+        budget.throttled(NOW + number * DECREASE_PAUSE_S)
+    assert budget.available(NOW + 99 * DECREASE_PAUSE_S)[2] >= SHARD_BYTES_PER_S * RATE_FLOOR
