@@ -103,12 +103,13 @@ def test_a_partition_that_left_gives_its_room_to_the_others():
     leaving, staying = new_line(0), new_line(1)
     pressure = Pressure(leaving, staying)
     pressure.arrive(leaving, [0], BYTES_MAX)
-    pressure.arrive(staying, [0], 26_000)
+    batch = pressure.arrive(staying, [0, 1], 13_000)
+    resolve(staying, batch, 0)
+    pressure.pressure.left(1.0)
     assert staying.paused
     del pressure.lines[leaving.partition]
-    batch = pressure.arrive(staying, [1], 1)
-    resolve(staying, batch, 0)
     pressure.pressure.recount()
+    assert not staying.paused
     assert pressure.pressure.buffered_bytes == staying.buffered_bytes
 
 
