@@ -230,3 +230,18 @@ def test_stored_rows_let_go_of_their_data(line):
     line.answer(line.request(NOW + LINGER), [Outcome.STORED, Outcome.THROTTLED], NOW + 1)
     assert batch.values == [None, b"x"]
     assert line.lanes[0].unresolved == 1
+
+
+def test_a_record_above_a_whole_request_is_an_error_and_never_an_empty_request(line):
+    line.offer(LEFT[:1], value=b"x" * LIMITS.bytes_max)
+    with pytest.raises(ValueError, match="does not fit"):
+        line.scheduler.next_request(NOW + LINGER)
+
+
+def test_records_that_do_not_fit_together_go_one_after_the_other(line):
+    line.offer(LEFT[:2], value=b"x" * (LIMITS.bytes_max // 2))
+    for now in (NOW + LINGER, NOW + 1.5):
+        request = line.request(now)
+        assert len(request) == 1
+        assert request.size <= LIMITS.bytes_max
+        line.answer(request, [Outcome.STORED], now)

@@ -1,0 +1,165 @@
+"""One stream: what waits for its shards, what it refuses, what it learns from answers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bridge.app.partition_line import Halt, PartitionLine
+from bridge.app.stream_line import REFRESH_S, RETRY_FIRST_S, StreamLine
+from bridge.core.delivery.mapping import KeyCache, MappingSpec
+from bridge.core.delivery.requests import Request, RequestLimits
+from bridge.core.errors import RefusedError, UnavailableError
+from bridge.core.quotas import MIB
+from bridge.core.records import Outcome, PutAnswer
+from bridge.ports import StreamDescription
+from tests.unit.app.lines import FIRST_MS, LoggingTelemetry, new_line
+from tests.unit.core.delivery.columns import even_shard_map, source_batch
+
+LIMITS = RequestLimits(500, 5 * MIB)
+SPEC = MappingSpec("key", "orders")
+
+
+class Kinesis:
+    """Sink and shard directory: keeps requests, answers as told, stores by default."""
+
+    def __init__(self) -> None:
+        self.descriptions: list[StreamDescription | Exception] = []
+        self.description = StreamDescription(even_shard_map(1), MIB)
+        self.described = 0
+        self.requests: list[Request] = []
+        self.answers: list[PutAnswer] = []
+
+    async def describe(self, stream: str) -> StreamDescription:
+        self.described += 1
+        answer = self.descriptions.pop(0) if self.descriptions else self.description
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def try_to_write(self, stream: str) -> None:
+        raise AssertionError("not part of the line")
+
+    async def put(self, stream: str, request: Request) -> PutAnswer:
+        self.requests.append(request)
+        shards = [shard for shard, first, end in request.runs for _ in range(first, end)]
+        stored = PutAnswer(None, [Outcome.STORED] * len(request), shards, ["1"] * len(request))
+        return self.answers.pop(0) if self.answers else stored
+
+
+class LoopClock:
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def wall_ms(self) -> float:
+        return FIRST_MS + 1000.0 * self.monotonic()
+
+
+class Stream:
+    """A running stream line with one partition."""
+
+    def __init__(self, kinesis: Kinesis, limits: RequestLimits = LIMITS) -> None:
+        self.kinesis, self.telemetry = kinesis, LoggingTelemetry()
+        ports = (kinesis, kinesis, LoopClock())
+        self.stream = StreamLine("stream", ports, self.telemetry, limits, 1.0, asyncio.Semaphore(8), KeyCache())
+        self.halts: list[tuple[PartitionLine, Halt]] = []
+        self.stream.on_halt = lambda line, halt: self.halts.append((line, halt))
+        self.line = new_line()
+        self.stream.attach(self.line, SPEC)
+
+    def offer(self, first: int, *values: bytes | None) -> None:
+        rows: list[tuple[int, bytes | None, bytes | None]] = [(first + i, b"key-%d" % i, value) for i, value in enumerate(values)]
+        self.stream.offer(self.line, source_batch(rows, self.line.partition))
+
+
+@pytest.fixture
+async def started() -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Tasks put here are cancelled at the end of the test."""
+    tasks: list[asyncio.Task[None]] = []
+    yield tasks
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.looptime
+async def test_records_wait_for_the_shards_and_then_go(started):
+    kinesis = Kinesis()
+    kinesis.descriptions = [UnavailableError("stream stream is CREATING"), RefusedError("no permission")]
+    stream = Stream(kinesis)
+    started.append(asyncio.ensure_future(stream.stream.run()))
+    stream.offer(0, b"a", b"b")
+    await asyncio.sleep(RETRY_FIRST_S * 2)
+    assert "no permission" in (stream.stream.trouble or "")
+    assert kinesis.requests == []
+    assert stream.line.buffered_bytes > 0
+    await asyncio.sleep(RETRY_FIRST_S * 2)
+    assert not stream.stream.trouble
+    assert [request.datas for request in kinesis.requests] == [[b"a", b"b"]]
+    assert stream.line.tracker.committable() == 2
+    assert stream.line.buffered_bytes == 0
+    assert stream.telemetry.events() == ["stream_trouble", "stream_trouble", "stream_ready"]
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(
+    ("stream_takes", "request_takes", "halts"),
+    [(10 * MIB, 5 * MIB, True), (10 * MIB, 10 * MIB, False), (MIB, 5 * MIB, True)],
+)
+async def test_a_record_above_what_stream_and_request_take_halts_its_partition(started, stream_takes, request_takes, halts):
+    kinesis = Kinesis()
+    kinesis.description = StreamDescription(even_shard_map(1), stream_takes)
+    stream = Stream(kinesis, RequestLimits(500, request_takes))
+    started.append(asyncio.ensure_future(stream.stream.run()))
+    await asyncio.sleep(0.01)
+    stream.offer(0, b"small", b"x" * (6 * MIB), b"behind")
+    await asyncio.sleep(30)
+    assert [(halt.reason, halt.offset) for _, halt in stream.halts] == ([("oversize", 1)] if halts else [])
+    assert stream.line.tracker.committable() == (1 if halts else 3)
+
+
+@pytest.mark.looptime
+async def test_a_rejected_record_halts_its_partition_by_name(started):
+    kinesis = Kinesis()
+    kinesis.answers = [PutAnswer(Outcome.REJECTED, code="ValidationException", message="odd key")] * 2
+    stream = Stream(kinesis)
+    started.append(asyncio.ensure_future(stream.stream.run()))
+    stream.offer(0, b"bad", b"behind")
+    await asyncio.sleep(1)
+    ((line, halt),) = stream.halts
+    assert (line, halt.reason, halt.offset) == (stream.line, "rejected", 0)
+    assert "ValidationException odd key" in halt.detail
+    assert stream.line.tracker.committable() == 0
+    assert [request.datas for request in kinesis.requests] == [[b"bad", b"behind"], [b"bad"], [b"behind"]]
+
+
+@pytest.mark.looptime
+async def test_a_record_on_another_shard_makes_it_ask_for_the_shards_at_once(started):
+    kinesis = Kinesis()
+    stream = Stream(kinesis)
+    started.append(asyncio.ensure_future(stream.stream.run()))
+    await asyncio.sleep(0.1)
+    assert kinesis.described == 1
+    kinesis.description = StreamDescription(even_shard_map(2, generation=1), MIB)
+    kinesis.answers = [PutAnswer(None, [Outcome.STORED], ["elsewhere"], ["1"])]
+    stream.offer(0, b"a")
+    await asyncio.sleep(1)
+    assert kinesis.described == 2
+    assert {labels[1] for _, labels, _ in stream.stream.samples()} == {"shard-1-0", "shard-1-1"}
+    await asyncio.sleep(REFRESH_S + 2)
+    assert kinesis.described == 3
+
+
+@pytest.mark.looptime
+async def test_a_detached_partition_sends_nothing_more(started):
+    kinesis = Kinesis()
+    kinesis.answers = [PutAnswer(Outcome.THROTTLED, code="Throttled")] * 2
+    stream = Stream(kinesis)
+    started.append(asyncio.ensure_future(stream.stream.run()))
+    stream.offer(0, b"a")
+    await asyncio.sleep(0.05)
+    assert len(kinesis.requests) == 1
+    stream.stream.detach(stream.line)
+    await asyncio.sleep(10)
+    assert len(kinesis.requests) == 1
+    assert stream.line.buffered_bytes == 0
