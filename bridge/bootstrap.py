@@ -163,7 +163,7 @@ async def kafka_source(settings: Settings, admin: KafkaAdmin, telemetry: Telemet
         Consumer,
         consumer_properties(settings, telemetry),
         [route.topic for route in settings.routes],
-        lambda partitions: admin.start_offsets(partitions, lambda topic: _start(settings, topic)),
+        lambda partitions, grown: admin.start_offsets(partitions, grown, lambda topic: _start(settings, topic)),
         Handover(asyncio.get_running_loop()),
         drain_timeout_s + HANDOVER_MARGIN_S,
     )

@@ -242,7 +242,8 @@ class ForwardLine:
     async def _commit_forever(self) -> None:
         while True:
             await asyncio.sleep(self._limits.commit_interval_s)
-            if not self._stopping.is_set():
+            # While partitions drain, the consumer's thread waits for that; it commits them itself before they leave.
+            if not any(line.draining for line in self._lines.values()):
                 await self._commit()
 
     async def _commit_at_last(self) -> bool:

@@ -26,7 +26,9 @@ class PutReport:
     def answered(self, request: Request, answer: PutAnswer, resolution: Resolution, seconds: float) -> None:
         """One request and its answer."""
         telemetry, stream = self._telemetry, self._stream
-        outcome = "partly_stored" if any(answer.outcomes) else "stored"
+        outcome = (
+            "stored" if not any(answer.outcomes) else "partly_stored" if Outcome.STORED in answer.outcomes else "none_stored"
+        )
         if answer.whole is not None:
             outcome = answer.whole.name.lower()
         telemetry.count("bridge_put_requests_total", 1, stream, outcome)

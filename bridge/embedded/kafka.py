@@ -1,8 +1,8 @@
 """A Kafka broker in memory: the mock cluster that librdkafka brings, held by one client of this process.
 
 It speaks the protocol to any client on this machine: topics appear when first asked for, consumer groups, committed
-offsets with metadata. It has no transactions and creates no topics on request, and it forgets: a partition keeps about
-`PARTITION_BYTES_MAX` or `PARTITION_RECORDS_MAX`, read or not.
+offsets with metadata. It shows the records of aborted transactions too, creates no topics on request, and it forgets: a
+partition keeps about `PARTITION_BYTES_MAX` or `PARTITION_RECORDS_MAX`, read or not.
 """
 
 from collections.abc import Iterator

@@ -64,7 +64,9 @@ def new_source(settings: Settings, drain_timeout_s: float = SECONDS) -> KafkaSou
         Consumer,
         consumer_properties(settings, Telemetry()),
         [settings.routes[0].topic],
-        lambda partitions: admin.start_offsets(partitions, lambda _: start if isinstance(start, str) else start.milliseconds),
+        lambda partitions, grown: admin.start_offsets(
+            partitions, grown, lambda _: start if isinstance(start, str) else start.milliseconds
+        ),
         Handover(asyncio.get_running_loop()),
         drain_timeout_s,
     )

@@ -56,6 +56,18 @@ async def test_each_start(broker, topic, open_reader, differs):
         assert reader.of(partition).offsets == list(range(offset, 5))
 
 
+@pytest.mark.parametrize(("slices", "offset"), [(4, 3), (2, 0)], ids=["first run", "topic has grown"])
+async def test_partitions_that_a_topic_got_later_begin_at_their_beginning(slices, offset, broker, topic, group, open_reader):
+    known, other = Partition(topic, 0), Partition(topic, 3)
+    for partition in (known, other):
+        produce(broker, partition, numbered(0, 3))
+    Committed(broker, group).write({known: CommitPoint(1, encode(CommitMetadata(slices=slices)))})
+    reader: Reader = await open_reader(start="latest")
+    await reader.until_assigned(4)
+    assert reader.assigned[known].offset == 1
+    assert reader.assigned[other].offset == offset
+
+
 async def test_the_start_is_committed_before_the_first_record(broker, topic, group, stepped_source):
     """Driven step by step, without the source's thread."""
     partition = Partition(topic, 0)

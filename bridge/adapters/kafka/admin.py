@@ -50,12 +50,14 @@ class KafkaAdmin:
         self._properties = dict(properties)
         self._client = AdminClient(self._properties)
 
-    def start_offsets(self, partitions: Collection[Partition], start_of: Callable[[str], Start]) -> dict[Partition, int]:
-        """Where each partition begins by its topic's start. Blocking; raises KafkaException.
+    def start_offsets(
+        self, partitions: Collection[Partition], grown: Collection[Partition], start_of: Callable[[str], Start]
+    ) -> dict[Partition, int]:
+        """Where each partition begins: by its topic's start, or, of those that the topic got later, at its beginning.
 
-        A timestamp after the last record means the end.
+        A timestamp after the last record means the end. Blocking; raises KafkaException.
         """
-        offsets = self._list_offsets({p: start_of(p.topic) for p in partitions})
+        offsets = self._list_offsets({p: start_of(p.topic) for p in partitions} | dict.fromkeys(grown, EARLIEST))
         beyond = [p for p, offset in offsets.items() if offset < 0]
         return {**offsets, **(self._list_offsets(dict.fromkeys(beyond, LATEST)) if beyond else {})}
 

@@ -30,8 +30,9 @@ BATCH_BYTES = 1024 * 1024
 LOOK_UP_S = 30.0
 """Deadline for the questions that an assignment asks (committed offsets, start offsets, metadata)."""
 
-StartOffsets = Callable[[Collection[Partition]], Mapping[Partition, int]]
-"""Where partitions without a committed offset begin; blocking; raises KafkaException."""
+StartOffsets = Callable[[Collection[Partition], Collection[Partition]], Mapping[Partition, int]]
+"""Where partitions without a committed offset begin: the first ones by their route's start, the second ones (which the topic
+got later) at their beginning, or what was written before their assignment would be skipped. Blocking; raises KafkaException."""
 
 
 class KafkaSource:
@@ -186,9 +187,10 @@ class KafkaSource:
     def _positions(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[AssignedPartition]:
         committed = self._committed_of_topics(consumer, {p.topic for p in partitions})
         ours = [Partition(p.topic, p.partition) for p in partitions]
-        fresh = [partition for partition in ours if committed[partition].offset < 0]
         slices = {topic: _slices(topic, committed) for topic in {p.topic for p in partitions}}
-        start = dict(self._start_offsets(fresh)) if fresh else {}
+        fresh = [partition for partition in ours if committed[partition].offset < 0]
+        grown = [partition for partition in fresh if partition.number >= slices[partition.topic]]
+        start = dict(self._start_offsets([p for p in fresh if p not in grown], grown)) if fresh else {}
         if start:
             points = [
                 TopicPartition(p.topic, p.number, offset, encode(CommitMetadata(slices=slices[p.topic])))

@@ -129,7 +129,7 @@ class RouteDefaults(Section):
     start: Start = Field(
         default="earliest",
         description="Where to begin, only where the group has no committed offset yet: `earliest` (nothing is left behind), "
-        "`latest`, or `{timestamp: ...}`.",
+        "`latest`, or `{timestamp: ...}`. Partitions that a topic gets later begin at their beginning.",
     )
     shard_share: Share = Field(
         default=1.0,

@@ -32,7 +32,7 @@ class Stage:
             cast(Any, consumer),
             {},
             ["orders"],
-            lambda partitions: dict.fromkeys(partitions, start),
+            lambda partitions, grown: dict.fromkeys([*partitions, *grown], start),
             Handover(asyncio.get_running_loop()),
             drain_timeout_s,
         )
