@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ REQUIRE_REAL = os.environ.get("BRIDGE_REQUIRE_REAL") == "1"
 END_WITH_PARENT = os.environ.get("BRIDGE_TEST_END_WITH_PARENT") == "1"
 PR_SET_PDEATHSIG = 1
 
+figures: list[str] = []
 ran: collections.Counter[str] = collections.Counter()
 could_not_run: dict[str, collections.Counter[str]] = {tier: collections.Counter() for tier in TIERS}
 
@@ -87,7 +89,17 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[object], None]:
+    """`figure(text)` shows what a test measured at the end of the run, also where it passed."""
+    return lambda text: figures.append(f"{request.node.name}: {text}")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if figures:
+        terminalreporter.section("figures")
+        for line in figures:
+            terminalreporter.line(line)
     terminalreporter.section("tiers")
     for tier in TIERS:
         reasons = could_not_run[tier]

@@ -9,6 +9,8 @@ import pytest
 from tests.integration.daemon import Daemon, running_daemon
 
 StartDaemon = Callable[[dict[str, Any]], Daemon]
+Figure = Callable[[object], None]
+"""Shows what a test measured at the end of the run."""
 
 
 @pytest.fixture

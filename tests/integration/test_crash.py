@@ -1,6 +1,6 @@
 """kill -9 in the middle: nothing is lost, first occurrences stay in order, duplicates are counted."""
 
-from tests.integration.conftest import StartDaemon
+from tests.integration.conftest import Figure, StartDaemon
 from tests.integration.flights import load_flights, produce
 from tests.integration.scenario import acked, settings_of, verdict_of, wait_committed
 from tests.servers.fixtures import NewStream, NewTopic
@@ -13,7 +13,12 @@ KILL_AT = (10_000, 30_000)
 
 
 def test_killed_twice_in_the_middle(
-    kafka: RunningKafka, kinesalite: RunningKinesalite, new_topic: NewTopic, new_stream: NewStream, start_daemon: StartDaemon
+    kafka: RunningKafka,
+    kinesalite: RunningKinesalite,
+    new_topic: NewTopic,
+    new_stream: NewStream,
+    start_daemon: StartDaemon,
+    figure: Figure,
 ):
     route = {"topic": new_topic("killed", partitions=12), "stream": new_stream("killed", shards=4)}
     produce(kafka.bootstrap_servers, route["topic"], load_flights()[:RECORDS])
@@ -30,6 +35,6 @@ def test_killed_twice_in_the_middle(
     daemon.terminate()
     assert daemon.wait_exit() == 0
     verdict = verdict_of(kafka, kinesalite.endpoint_url, route)
-    print(f"killed at {KILL_AT}: {verdict}")
+    figure(f"killed at {KILL_AT}: {verdict}")
     assert verdict.sent == RECORDS
     assert verdict.complete_in_order, verdict

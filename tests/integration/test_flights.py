@@ -1,6 +1,6 @@
 """The main job at full length: every flight through a real Kafka into kinesalite, read back by a checker of its own."""
 
-from tests.integration.conftest import StartDaemon
+from tests.integration.conftest import Figure, StartDaemon
 from tests.integration.flights import FLIGHTS, load_flights, produce
 from tests.integration.scenario import settings_of, verdict_of, wait_committed
 from tests.servers.fixtures import NewStream, NewTopic
@@ -11,7 +11,12 @@ MEMORY_MAX = 256 * 1024 * 1024
 
 
 def test_every_flight_arrives_once_and_in_order(
-    kafka: RunningKafka, kinesalite: RunningKinesalite, new_topic: NewTopic, new_stream: NewStream, start_daemon: StartDaemon
+    kafka: RunningKafka,
+    kinesalite: RunningKinesalite,
+    new_topic: NewTopic,
+    new_stream: NewStream,
+    start_daemon: StartDaemon,
+    figure: Figure,
 ):
     route = {"topic": new_topic("flights", partitions=12), "stream": new_stream("flights", shards=4)}
     assert produce(kafka.bootstrap_servers, route["topic"], load_flights()) == FLIGHTS
@@ -23,7 +28,7 @@ def test_every_flight_arrives_once_and_in_order(
     daemon.terminate()
     assert daemon.wait_exit() == 0
     verdict = verdict_of(kafka, kinesalite.endpoint_url, route)
-    print(f"{verdict}; peak memory of the daemon {memory / 2**20:.0f} MiB")
+    figure(f"{verdict}; peak memory of the daemon {memory / 2**20:.0f} MiB")
     assert verdict.sent == verdict.stored == FLIGHTS
     assert verdict.exact, verdict
     assert memory <= MEMORY_MAX

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.integration.conftest import Figure
 from tests.integration.daemon import running_daemon
 from tests.integration.flights import load_flights, produce
 from tests.integration.scenario import acked, settings_of, verdict_of, wait_committed
@@ -17,7 +18,7 @@ RECORDS = 80_000
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_replicas_come_and_go(
-    protocol: str, kafka: RunningKafka, kinesalite: RunningKinesalite, new_topic: NewTopic, new_stream: NewStream
+    protocol: str, kafka: RunningKafka, kinesalite: RunningKinesalite, new_topic: NewTopic, new_stream: NewStream, figure: Figure
 ):
     route = {"topic": new_topic(f"group-{protocol}", partitions=12), "stream": new_stream(f"group-{protocol}", shards=4)}
     produce(kafka.bootstrap_servers, route["topic"], load_flights()[:RECORDS])
@@ -36,6 +37,6 @@ def test_replicas_come_and_go(
             daemon.terminate()
             assert daemon.wait_exit() == 0, daemon.log_text()
     verdict = verdict_of(kafka, kinesalite.endpoint_url, route)
-    print(f"{protocol}: {verdict}")
+    figure(verdict)
     assert verdict.sent == verdict.stored == RECORDS
     assert verdict.exact, verdict
