@@ -32,10 +32,10 @@ class PutReport:
         if answer.whole is not None:
             outcome = answer.whole.name.lower()
         telemetry.count("bridge_put_requests_total", 1, stream, outcome)
-        telemetry.count("bridge_put_bytes_total", request.size, stream)
         telemetry.observe("bridge_put_seconds", [seconds], stream)
-        for shard_id, first, end in request.runs:
+        for (shard_id, first, end), size in zip(request.runs, request.run_sizes, strict=True):
             telemetry.count("bridge_put_records_total", end - first, stream, shard_id)
+            telemetry.count("bridge_put_bytes_total", size, stream, shard_id)
         for shard_id, throttled in resolution.throttled.items():
             telemetry.count("bridge_throttled_records_total", throttled, stream, shard_id)
         for code, records in answer.codes.items():

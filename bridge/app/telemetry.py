@@ -65,7 +65,7 @@ CATALOGUE = (
     ),
     MetricSpec("bridge_put_requests_total", "counter", "PutRecords requests by what became of them.", ("stream", "outcome")),
     MetricSpec("bridge_put_records_total", "counter", "Records in PutRecords requests, repeated ones too.", ("stream", "shard")),
-    MetricSpec("bridge_put_bytes_total", "counter", "Data and partition keys in PutRecords requests.", ("stream",)),
+    MetricSpec("bridge_put_bytes_total", "counter", "Data and partition keys in PutRecords requests.", ("stream", "shard")),
     MetricSpec(
         "bridge_throttled_records_total", "counter", "Records that a shard refused as over its limit.", ("stream", "shard")
     ),

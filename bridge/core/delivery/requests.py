@@ -15,13 +15,17 @@ class RequestLimits:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One PutRecords request; `runs` says which rows were meant for which shard: (shard id, first row, end)."""
+    """One PutRecords request; `runs` says which rows were meant for which shard: (shard id, first row, end).
+
+    `run_sizes` are the bytes of each run, data and partition keys; `size` is their sum.
+    """
 
     rows: list[Row] = field(default_factory=list)
     partition_keys: list[str] = field(default_factory=list)
     explicit_hash_keys: list[str | None] = field(default_factory=list)
     datas: list[bytes] = field(default_factory=list)
     runs: list[tuple[str, int, int]] = field(default_factory=list)
+    run_sizes: list[int] = field(default_factory=list)
     size: int = 0
 
     def __len__(self) -> int:

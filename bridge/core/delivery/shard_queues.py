@@ -151,6 +151,7 @@ class ShardQueue:
         if len(request) > first:
             self.budget.take(len(request) - first, taken, now)
             request.runs.append((self.shard_id, first, len(request)))
+            request.run_sizes.append(taken)
             request.size += taken
 
     def alone(self, row: Row, now: float) -> Request | None:

@@ -8,7 +8,7 @@ from bridge.core.delivery.requests import Request, Resolution
 from bridge.core.records import Outcome, PutAnswer
 from tests.unit.app.lines import FIRST_MS, LoggingTelemetry, admit, new_line
 
-REQUEST = Request(rows=[], runs=[("shard-0", 0, 3), ("shard-1", 3, 4)], size=400)
+REQUEST = Request(rows=[], runs=[("shard-0", 0, 3), ("shard-1", 3, 4)], run_sizes=[300, 100], size=400)
 STORED = PutAnswer(None, [Outcome.STORED] * 4)
 
 
@@ -33,7 +33,8 @@ def failure(outcome: Outcome = Outcome.TRANSIENT, code: str = "Unreachable", mes
 def test_a_request_is_counted_with_its_records_by_shard(report, telemetry):
     answered(report, STORED)
     assert telemetry.total("bridge_put_requests_total", "stream", "stored") == 1
-    assert telemetry.total("bridge_put_bytes_total", "stream") == 400
+    assert telemetry.total("bridge_put_bytes_total", "stream", "shard-0") == 300
+    assert telemetry.total("bridge_put_bytes_total", "stream", "shard-1") == 100
     assert telemetry.total("bridge_put_records_total", "stream", "shard-0") == 3
     assert telemetry.total("bridge_put_records_total", "stream", "shard-1") == 1
     assert telemetry.lines == []

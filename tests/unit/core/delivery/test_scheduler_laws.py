@@ -157,6 +157,7 @@ class SchedulerAndServer(RuleBasedStateMachine):
 
     def _check_request(self, request: Request) -> None:
         assert 0 < len(request) <= LIMITS.records_max
+        assert request.size == sum(request.run_sizes) == sum(batch.sizes[i] for batch, i in request.rows)
         assert request.size <= LIMITS.bytes_max
         lanes = [(id(batch.lanes_of), batch.lanes[i]) for batch, i in request.rows]
         others = [(id(batch.lanes_of), batch.lanes[i]) for other in self.in_flight for batch, i in other.rows]
