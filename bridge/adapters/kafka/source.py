@@ -191,12 +191,8 @@ class KafkaSource:
         fresh = [partition for partition in ours if committed[partition].offset < 0]
         grown = [partition for partition in fresh if partition.number >= slices[partition.topic]]
         start = dict(self._start_offsets([p for p in fresh if p not in grown], grown)) if fresh else {}
-        if start:
-            points = [
-                TopicPartition(p.topic, p.number, offset, encode(CommitMetadata(slices=slices[p.topic])))
-                for p, offset in start.items()
-            ]
-            consumer.commit(offsets=points, asynchronous=False)
+        points = {p: CommitPoint(offset, encode(CommitMetadata(slices=slices[p.topic]))) for p, offset in start.items()}
+        self._commit_now(consumer, points)
         return [
             AssignedPartition(p, start.get(p, committed[p].offset), committed[p].metadata or "", slices[p.topic]) for p in ours
         ]
@@ -226,8 +222,7 @@ class KafkaSource:
 
     def _commit_now(self, consumer: Consumer, points: Mapping[Partition, CommitPoint]) -> None:
         if points:
-            offsets = [TopicPartition(p.topic, p.number, point.offset, point.metadata) for p, point in points.items()]
-            consumer.commit(offsets=offsets, asynchronous=False)
+            consumer.commit(offsets=_offsets(points), asynchronous=False)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._handover.put([Lost([Partition(p.topic, p.partition) for p in partitions])])
@@ -243,11 +238,7 @@ class KafkaSource:
     # -- commits
 
     def _commit(self, points: Mapping[Partition, CommitPoint], answer: "asyncio.Future[Mapping[Partition, str]]") -> None:
-        offsets = [
-            TopicPartition(p.topic, p.number, point.offset, point.metadata)
-            for p, point in points.items()
-            if (p.topic, p.number) in self._assigned
-        ]
+        offsets = _offsets({p: point for p, point in points.items() if (p.topic, p.number) in self._assigned})
         sent = {(o.topic, o.partition): o.offset for o in offsets}
 
         def answered(error: KafkaError | None, results: list[TopicPartition]) -> None:
@@ -284,6 +275,10 @@ class KafkaSource:
 
     def _still_assigned(self, partitions: Collection[Partition]) -> list[TopicPartition]:
         return [TopicPartition(p.topic, p.number) for p in partitions if (p.topic, p.number) in self._assigned]
+
+
+def _offsets(points: Mapping[Partition, CommitPoint]) -> list[TopicPartition]:
+    return [TopicPartition(p.topic, p.number, point.offset, point.metadata) for p, point in points.items()]
 
 
 def _is_record_or_end(message: Message) -> bool:
