@@ -1,12 +1,14 @@
 """The Kinesis model behind HTTP, so that unmodified AWS clients can use it.
 
 Protocol: AWS JSON 1.1, as in the Kinesis Data Streams API reference; no CBOR, no SubscribeToShard. Signatures are not
-verified, but a request must carry one. As a process: `python -m bridge.embedded.kinesis_server --port 4567`.
+verified, but a request must carry one. As a process: `python -m bridge.embedded.kinesis_server --port 4567`, over TLS with
+`--certificate FILE --key FILE`.
 """
 
 import argparse
 import asyncio
 import signal
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -58,6 +60,7 @@ async def serve_kinesis(
     *,
     clock: Callable[[], float] = time.time,
     latency: float = 0.0,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[str]:
     """Serves the model until the block ends; yields the endpoint URL. `latency` is in seconds per call, `clock` gives
     seconds since the epoch and is also what the Date header tells. Raises OSError when the port is taken."""
@@ -66,9 +69,9 @@ async def serve_kinesis(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, host, port, ssl_context=tls)
         await site.start()
-        yield f"http://{host}:{runner.addresses[0][1]}"
+        yield f"{'http' if tls is None else 'https'}://{host}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
@@ -130,12 +133,27 @@ async def _serve_until_stopped(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     model = KinesisModel(enforce_limits=not options.no_limits, transition_s=options.transition)
-    async with serve_kinesis(model, options.host, options.port, latency=options.latency) as url:
+    async with serve_kinesis(model, options.host, options.port, latency=options.latency, tls=options.tls) as url:
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
         if options.ready_file is not None:
             options.ready_file.write_text(f"{url}\n")
         await stop.wait()
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """None without a certificate. Raises ValueError, which names the option and what to do."""
+    if certificate is None:
+        if key is not None:
+            raise ValueError(f"--key {key}: give its certificate with --certificate")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        files = f"--certificate {certificate}" + (f" --key {key}" if key is not None else "")
+        raise ValueError(f"{files}: {error}; both must be PEM files that belong together") from None
+    return context
 
 
 def main() -> None:
@@ -147,7 +165,14 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0, help="seconds added to each call")
     parser.add_argument("--transition", type=float, default=0.0, help="seconds that creating, resharding, deleting take")
     parser.add_argument("--ready-file", type=Path, help="gets the address once it can be used")
-    uvloop.run(_serve_until_stopped(parser.parse_args()))
+    parser.add_argument("--certificate", type=Path, help="PEM file with the server's certificate chain: serves https")
+    parser.add_argument("--key", type=Path, help="PEM file with its private key, unless the certificate's file has it")
+    options = parser.parse_args()
+    try:
+        options.tls = _tls(options.certificate, options.key)
+    except ValueError as error:
+        parser.error(str(error))
+    uvloop.run(_serve_until_stopped(options))
 
 
 if __name__ == "__main__":
