@@ -15,10 +15,8 @@ import uvloop
 
 from bridge.demo.errors import DemoError
 from bridge.demo.processes import ChildProcess
-from bridge.embedded.kinesis_errors import ProvisionedThroughputExceededException
 from bridge.embedded.kinesis_model import KinesisModel
 from bridge.embedded.kinesis_server import serve_kinesis
-from bridge.embedded.put_path import PutAnswer
 
 ANSWER_TIMEOUT_S = 30.0
 _INPUT = 0
@@ -60,28 +58,8 @@ class KinesisProcess(ChildProcess):
         return DemoError(f"The embedded Kinesis does not answer or has ended.\n{self.log_tail()}")
 
 
-class CountingModel(KinesisModel):
-    """Limits enforced; knows how many records they refused."""
-
-    throttled_records = 0
-
-    def put_records(
-        self,
-        stream: str,
-        partition_keys: list[str],
-        explicit_hash_keys: list[int | None] | None,
-        datas: list[bytes],
-        now: float,
-        dry_run: bool = False,
-    ) -> PutAnswer:
-        answer = super().put_records(stream, partition_keys, explicit_hash_keys, datas, now, dry_run)
-        code = ProvisionedThroughputExceededException.code
-        self.throttled_records += sum(error.code == code for error in answer.errors.values())
-        return answer
-
-
 async def _serve() -> None:
-    model = CountingModel()
+    model = KinesisModel()
     stop = asyncio.Event()
 
     def on_input() -> None:
@@ -89,7 +67,7 @@ async def _serve() -> None:
         if not asked:
             stop.set()
         for _ in range(asked.count(b"\n")):
-            _say(str(model.throttled_records))
+            _say(str(model.traffic.total("records_throttled")))
 
     async with serve_kinesis(model) as endpoint_url:
         asyncio.get_running_loop().add_reader(_INPUT, on_input)

@@ -3,7 +3,7 @@
 Source of the codes: the error sections of the Kinesis Data Streams API reference and its page "Common errors".
 """
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 
 class KinesisError(Exception):
@@ -15,6 +15,8 @@ class KinesisError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+        self.over_limit = False
+        """True when a request was refused because it broke a limit of requests, not for another mistake in it."""
 
 
 class _RequestError(KinesisError):
@@ -80,3 +82,12 @@ def constraint_broken(value: object, member: str, must: str) -> ValidationExcept
     return ValidationException(
         f"1 validation error detected: Value {shown} at '{member}' failed to satisfy constraint: Member must {must}"
     )
+
+
+Error = TypeVar("Error", bound=KinesisError)
+
+
+def over_limit(error: Error) -> Error:
+    """The error, marked as one for a broken limit of requests."""
+    error.over_limit = True
+    return error

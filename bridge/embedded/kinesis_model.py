@@ -10,6 +10,7 @@ from bridge.embedded import put_path, read_path
 from bridge.embedded.kinesis_errors import (
     DryRunOperationException,
     InvalidArgumentException,
+    KinesisError,
     LimitExceededException,
     ProvisionedThroughputExceededException,
     ResourceNotFoundException,
@@ -17,11 +18,12 @@ from bridge.embedded.kinesis_errors import (
     constraint_broken,
 )
 from bridge.embedded.position_tokens import read_iterator
-from bridge.embedded.put_path import PutAnswer
+from bridge.embedded.put_path import PutAnswer, PutCall
 from bridge.embedded.read_path import GetAnswer
 from bridge.embedded.shard import Shard, milliseconds
 from bridge.embedded.stream import Stream, max_record_bytes
 from bridge.embedded.stream_registry import DEFAULT_ACCOUNT, Account, StreamRegistry
+from bridge.embedded.traffic import Traffic
 
 SCALINGS_PER_DAY = 10
 """UpdateShardCount page of the API reference: calls per stream in a rolling 24 hours."""
@@ -33,13 +35,14 @@ class KinesisModel:
     """Streams of one account in one Region.
 
     `transition_s` is how long creating, resharding and deleting take; `enforce_limits=False` switches the rate limits
-    of shards and the quotas of the account off, not the limits of a request.
+    of shards and the quotas of the account off, not the limits of a request. `traffic` has the figures of what was put.
     """
 
     def __init__(self, account: Account = DEFAULT_ACCOUNT, *, enforce_limits: bool = True, transition_s: float = 0.0) -> None:
         self.account = account
         self.enforce_limits = enforce_limits
         self.streams = StreamRegistry(account, transition_s, enforce_limits)
+        self.traffic = Traffic(0.0)
 
     # Writing
 
@@ -57,22 +60,31 @@ class KinesisModel:
         Raises ValidationException, InvalidArgumentException, ResourceNotFoundException, and
         DryRunOperationException for a valid request that was only to be checked.
         """
-        target = self.streams.serving(stream, now)
-        request = put_path.place(target, partition_keys, explicit_hash_keys, datas)
-        if dry_run:
+        return self.put(PutCall(stream, partition_keys, explicit_hash_keys, datas, dry_run), now)
+
+    def put(self, call: PutCall, now: float) -> PutAnswer:
+        """As `put_records`, for any caller and either operation."""
+        target = self.streams.serving(call.stream, now)
+        try:
+            request = put_path.place(target, call)
+        except KinesisError as error:
+            self.traffic.refuse(call, target.name, error.over_limit)
+            raise
+        if call.dry_run:
             raise _dry_run()
         if self.enforce_limits:
             decision = put_path.decide(target, request, now, self.account.number)
         else:
             decision = put_path.admit_all(target, request)
+        self.traffic.add(call, target.name, request, decision.runs, now)
         return put_path.store(target, request, decision, now)
 
-    def put_record(
-        self, stream: str, partition_key: str, explicit_hash_key: int | None, data: bytes, now: float, dry_run: bool = False
-    ) -> tuple[str, str]:
-        """Shard id and sequence number. Raises what `put_records` does, and ProvisionedThroughputExceededException."""
-        hash_keys: list[int | None] | None = None if explicit_hash_key is None else [explicit_hash_key]
-        answer = self.put_records(stream, [partition_key], hash_keys, [data], now, dry_run)
+    def put_record(self, call: PutCall, now: float) -> tuple[str, str]:
+        """Shard id and sequence number for a call with one record.
+
+        Raises what `put_records` does, and ProvisionedThroughputExceededException.
+        """
+        answer = self.put(call, now)
         if answer.errors:
             raise ProvisionedThroughputExceededException(answer.errors[0].message)
         return answer.shard_ids[0], answer.sequence_numbers[0]

@@ -7,6 +7,7 @@ verified, but a request must carry one. As a process: `python -m bridge.embedded
 
 import argparse
 import asyncio
+import re
 import signal
 import ssl
 import sys
@@ -15,7 +16,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -23,17 +23,16 @@ import uvloop
 from aiohttp import web
 
 from bridge.core.quotas import REQUEST_BYTES_MAX
-from bridge.embedded.control_operations import CONTROL_OPERATIONS
+from bridge.embedded.calls import carry_out, read_call
+from bridge.embedded.control_endpoint import control_routes
 from bridge.embedded.kinesis_errors import (
     KinesisError,
     MissingAuthenticationTokenException,
     RequestEntityTooLargeException,
-    SerializationException,
     UnknownOperationException,
 )
 from bridge.embedded.kinesis_model import KinesisModel
-from bridge.embedded.record_operations import RECORD_OPERATIONS
-from bridge.embedded.request_fields import RequestFields
+from bridge.embedded.traffic import Traffic
 
 TARGET_PREFIX = "Kinesis_20131202."
 CONTENT_TYPE = "application/x-amz-json-1.1"
@@ -41,15 +40,7 @@ BODY_BYTES_MAX = 2 * REQUEST_BYTES_MAX
 """A full request is 4/3 as large in base64, plus JSON around 500 records."""
 
 _LATENCY_PARTS = 2
-
-
-def answer(model: KinesisModel, operation: str, body: bytes, now: float) -> bytes:
-    """The body of one call's answer; raises KinesisError. Pure: the same for the HTTP skin and in process."""
-    if (on_records := RECORD_OPERATIONS.get(operation)) is not None:
-        return on_records(model, _members(body), now)
-    if (on_streams := CONTROL_OPERATIONS.get(operation)) is not None:
-        return orjson.dumps(on_streams(model, RequestFields(_members(body)), now))
-    raise UnknownOperationException(f"{operation!r} is not an operation of this service.")
+_CREDENTIAL = re.compile(r"Credential=([^/,\s]{1,128})")
 
 
 @asynccontextmanager
@@ -65,7 +56,9 @@ async def serve_kinesis(
     """Serves the model until the block ends; yields the endpoint URL. `latency` is in seconds per call, `clock` gives
     seconds since the epoch and is also what the Date header tells. Raises OSError when the port is taken."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app.router.add_routes(control_routes(model, clock))
     app.router.add_route("*", "/{path:.*}", _handler(model, clock, latency))
+    model.traffic = Traffic(clock())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -82,9 +75,11 @@ def _handler(model: KinesisModel, clock: Callable[[], float], latency: float) ->
             await asyncio.sleep(latency / _LATENCY_PARTS)
         status = 200
         try:
-            operation = _operation(request)
-            content = answer(model, operation, await _body(request), clock())
+            call = read_call(_operation(request), await _body(request), _client(request))
+            model.traffic.calls[call.operation] += 1
+            content = carry_out(model, call, clock())
         except KinesisError as error:
+            model.traffic.errors[error.code] += 1
             status = error.status
             content = orjson.dumps({"__type": error.code, "message": error.message})
         if latency:
@@ -110,21 +105,19 @@ def _operation(request: web.Request) -> str:
     return target.removeprefix(TARGET_PREFIX)
 
 
+def _client(request: web.Request) -> str:
+    """The access key id of the signature; empty when it has none."""
+    credential = _CREDENTIAL.search(request.headers.get("Authorization", ""))
+    if credential is not None:
+        return credential[1]
+    return request.query.get("X-Amz-Credential", "").partition("/")[0]
+
+
 async def _body(request: web.Request) -> bytes:
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise RequestEntityTooLargeException(f"Request size exceeds {BODY_BYTES_MAX} bytes.") from None
-
-
-def _members(body: bytes) -> dict[str, Any]:
-    try:
-        members = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError as error:
-        raise SerializationException(str(error)) from None
-    if not isinstance(members, dict):
-        raise SerializationException("The request is not a JSON object.")
-    return members
 
 
 async def _serve_until_stopped(options: argparse.Namespace) -> None:

@@ -11,14 +11,20 @@ import pybase64
 
 from bridge.embedded.kinesis_errors import KinesisError, SerializationException, constraint_broken
 from bridge.embedded.kinesis_model import KinesisModel
-from bridge.embedded.put_path import PutAnswer
-from bridge.embedded.request_fields import RequestFields, hash_key_number, lower_camel
+from bridge.embedded.put_path import PutAnswer, PutCall
+from bridge.embedded.request_fields import Call, RequestFields, hash_key_number, lower_camel
 from bridge.embedded.shard_listing import child_shard_shape
 
-RecordOperation = Callable[[KinesisModel, dict[str, Any], float], bytes]
+RecordOperation = Callable[[KinesisModel, Call, float], bytes]
 
 
-def put_records(model: KinesisModel, members: dict[str, Any], now: float) -> bytes:
+def put_records(model: KinesisModel, call: Call, now: float) -> bytes:
+    return put_records_answer(model.put(put_records_call(call), now))
+
+
+def put_records_call(call: Call) -> PutCall:
+    """The columns of PutRecords. Raises ValidationException, SerializationException, InvalidArgumentException."""
+    members = call.members
     request = RequestFields(members)
     stream, dry_run = request.stream(), request.flag("DryRun")
     records = members.get("Records")
@@ -35,7 +41,7 @@ def put_records(model: KinesisModel, members: dict[str, Any], now: float) -> byt
         raise _wrong_record(records, error) from None
     if set(map(type, partition_keys)) - {str}:
         raise SerializationException("PartitionKey is not a string.")
-    return put_records_answer(model.put_records(stream, partition_keys, hash_keys, datas, now, dry_run))
+    return PutCall(stream, partition_keys, hash_keys, datas, dry_run, call.client, call.operation)
 
 
 def put_records_answer(answer: PutAnswer) -> bytes:
@@ -49,8 +55,14 @@ def put_records_answer(answer: PutAnswer) -> bytes:
     return f'{{"FailedRecordCount":{len(answer.errors)},"Records":[{",".join(entries)}]}}'.encode()
 
 
-def put_record(model: KinesisModel, members: dict[str, Any], now: float) -> bytes:
-    request = RequestFields(members)
+def put_record(model: KinesisModel, call: Call, now: float) -> bytes:
+    shard_id, number = model.put_record(put_record_call(call), now)
+    return orjson.dumps({"ShardId": shard_id, "SequenceNumber": number})
+
+
+def put_record_call(call: Call) -> PutCall:
+    """The columns of PutRecord, of one record. Raises what `put_records_call` does."""
+    request = RequestFields(call.members)
     explicit = request.optional_text("ExplicitHashKey")
     if request.has("SequenceNumberForOrdering"):
         ordering = request.text("SequenceNumberForOrdering")
@@ -59,27 +71,22 @@ def put_record(model: KinesisModel, members: dict[str, Any], now: float) -> byte
             raise constraint_broken(
                 ordering, "sequenceNumberForOrdering", "satisfy regular expression pattern: 0|([1-9]\\d{0,128})"
             )
-    shard_id, number = model.put_record(
-        request.stream(),
-        request.text("PartitionKey"),
-        None if explicit is None else hash_key_number(explicit, "ExplicitHashKey"),
-        _decoded(request.text("Data")),
-        now,
-        request.flag("DryRun"),
-    )
-    return orjson.dumps({"ShardId": shard_id, "SequenceNumber": number})
+    stream, partition_key = request.stream(), request.text("PartitionKey")
+    hash_keys: list[int | None] | None = None if explicit is None else [hash_key_number(explicit, "ExplicitHashKey")]
+    data, dry_run = _decoded(request.text("Data")), request.flag("DryRun")
+    return PutCall(stream, [partition_key], hash_keys, [data], dry_run, call.client, call.operation)
 
 
-def get_shard_iterator(model: KinesisModel, members: dict[str, Any], now: float) -> bytes:
-    request = RequestFields(members)
+def get_shard_iterator(model: KinesisModel, call: Call, now: float) -> bytes:
+    request = RequestFields(call.members)
     kind = request.text("ShardIteratorType")
     start = request.timestamp("Timestamp") if kind == "AT_TIMESTAMP" else request.optional_text("StartingSequenceNumber")
     iterator = model.get_shard_iterator(request.stream(), request.text("ShardId"), kind, now, start, request.flag("DryRun"))
     return orjson.dumps({"ShardIterator": iterator})
 
 
-def get_records(model: KinesisModel, members: dict[str, Any], now: float) -> bytes:
-    request = RequestFields(members)
+def get_records(model: KinesisModel, call: Call, now: float) -> bytes:
+    request = RequestFields(call.members)
     answer = model.get_records(request.text("ShardIterator"), now, request.optional_integer("Limit"), request.flag("DryRun"))
     encode = pybase64.b64encode_as_string
     body: dict[str, Any] = {

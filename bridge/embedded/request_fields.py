@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.core.quotas import HASH_KEY_MAX
 from bridge.embedded.kinesis_errors import (
@@ -14,6 +14,14 @@ from bridge.embedded.kinesis_errors import (
 )
 
 _HASH_KEY = re.compile(r"0|([1-9]\d{0,38})", re.ASCII)
+
+
+class Call(NamedTuple):
+    """One call of the API: the operation's name, the members of its JSON, and whose call it is (access key id, if known)."""
+
+    operation: str
+    members: dict[str, Any]
+    client: str = ""
 
 
 class RequestFields:

@@ -12,7 +12,7 @@ from bridge.core.quotas import (
     RECORD_BYTES_MAX_CEILING,
     RECORD_BYTES_MAX_DEFAULT,
 )
-from bridge.embedded.kinesis_errors import constraint_broken
+from bridge.embedded.kinesis_errors import constraint_broken, over_limit
 from bridge.embedded.shard import Shard
 
 ROUTES_MAX = 131_072
@@ -150,8 +150,10 @@ def partition_key_bytes(key: str) -> int:
     if characters and key.isascii() and characters <= PARTITION_KEY_CHARACTERS_MAX:
         return characters
     if not 1 <= len(key.encode("utf-16-le", "surrogatepass")) // 2 <= PARTITION_KEY_CHARACTERS_MAX:
-        must = "greater than or equal to 1" if not key else f"less than or equal to {PARTITION_KEY_CHARACTERS_MAX}"
-        raise constraint_broken(key, "partitionKey", f"have length {must}")
+        if not key:
+            raise constraint_broken(key, "partitionKey", "have length greater than or equal to 1")
+        must = f"have length less than or equal to {PARTITION_KEY_CHARACTERS_MAX}"
+        raise over_limit(constraint_broken(key, "partitionKey", must))
     return len(key.encode())
 
 

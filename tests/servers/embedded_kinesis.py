@@ -3,6 +3,11 @@
 import contextlib
 import sys
 from collections.abc import Iterator
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
 
 from tests.servers.process import SupervisedProcess
 
@@ -20,6 +25,23 @@ class RunningEmbeddedKinesis:
             self.process.stop()
             raise
         self.endpoint_url = self.process.log_text().splitlines()[0]
+
+    def control(self, method: str, path: str, document: object = None) -> tuple[int, Any]:
+        """One call of the control endpoint over http: its status and its JSON, None for an empty answer."""
+        connection = HTTPConnection(urlsplit(self.endpoint_url).netloc, timeout=READY_SECONDS)
+        try:
+            connection.request(method, path, None if document is None else orjson.dumps(document))
+            answer = connection.getresponse()
+            body = answer.read()
+            return answer.status, orjson.loads(body) if body else None
+        finally:
+            connection.close()
+
+    def statistics(self) -> dict[str, Any]:
+        """The document of GET /_control/statistics."""
+        status, document = self.control("GET", "/_control/statistics")
+        assert status == 200
+        return dict(document)
 
 
 @contextlib.contextmanager

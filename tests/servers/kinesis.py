@@ -13,14 +13,16 @@ SECRET_KEY = "test-secret-key"
 SECONDS = 30.0
 
 
-def kinesis_client(endpoint_url: str, region: str = REGION, *, verify: bool | str = True, attempts: int = 3) -> Any:
+def kinesis_client(
+    endpoint_url: str, region: str = REGION, *, verify: bool | str = True, attempts: int = 3, access_key: str = ACCESS_KEY
+) -> Any:
     """`verify` is a file with the certificate authority of an https endpoint, `attempts` how often a call is tried."""
     return botocore.session.Session().create_client(
         "kinesis",
         region_name=region,
         endpoint_url=endpoint_url,
         verify=verify,
-        aws_access_key_id=ACCESS_KEY,
+        aws_access_key_id=access_key,
         aws_secret_access_key=SECRET_KEY,
         # The endpoint is on the loopback: a proxy of the machine is not for it.
         config=Config(proxies={}, retries={"mode": "standard", "total_max_attempts": attempts}, parameter_validation=False),

@@ -6,20 +6,29 @@ import pybase64
 import pytest
 from xxhash import xxh3_64_intdigest
 
-from bridge.core.quotas import SHARD_RECORDS_PER_S
 from bridge.demo.daemon import demo_environment
 from bridge.demo.errors import DemoError
-from bridge.demo.kinesis_process import CountingModel, KinesisProcess
+from bridge.demo.kinesis_process import KinesisProcess
 from bridge.demo.readback import KinesisCaller, KinesisCallError, ReadBack
+from tests.servers.process import wait_until
 
 
-def test_refused_records_are_counted_and_stored_ones_are_not():
-    model = CountingModel()
-    model.streams.create("s", 1, 0.0)
-    for start in range(0, SHARD_RECORDS_PER_S + 500, 500):
-        keys = [f"k{number}" for number in range(start, start + 500)]
-        model.put_records("s", keys, None, [b"v"] * 500, 1.0)
-    assert model.throttled_records == 500
+def test_the_records_that_answers_called_throttled_are_counted(tmp_path: Path):
+    with KinesisProcess(demo_environment(), tmp_path / "log") as kinesis:
+        caller = KinesisCaller(kinesis.endpoint_url)
+        caller.call("CreateStream", {"StreamName": "s", "ShardCount": 1})
+        records = [{"PartitionKey": "k", "Data": ""}] * 500
+        refused = 0
+
+        def is_throttled() -> bool:
+            nonlocal refused
+            answer = caller.call("PutRecords", {"StreamName": "s", "Records": records})
+            refused += int(answer["FailedRecordCount"])
+            return refused > 0
+
+        wait_until(is_throttled, "a throttled record")
+        assert kinesis.throttled_records() == refused
+        caller.close()
 
 
 def test_a_stream_in_another_process_is_read_to_its_tip(tmp_path: Path):

@@ -5,6 +5,7 @@ import pytest
 from bridge.core.quotas import KIB, MIB
 from bridge.embedded import kinesis_errors as errors
 from bridge.embedded.kinesis_model import KinesisModel
+from bridge.embedded.put_path import PutCall
 from bridge.embedded.stream import ROUTES_MAX, hash_key
 from tests.unit.embedded.kinesis_driver import NOW, new_model, open_shards, put, read_shard
 
@@ -119,10 +120,10 @@ def test_more_partition_keys_than_the_cache_remembers_keep_their_shards():
 
 def test_put_record_raises_when_it_is_throttled():
     model = new_model()
-    shard_id, number = model.put_record("orders", "k", None, bytes(MIB - 1), NOW)
+    shard_id, number = model.put_record(PutCall("orders", ["k"], None, [bytes(MIB - 1)]), NOW)
     assert (shard_id, len(number)) == (FIRST, 56)
     with pytest.raises(errors.ProvisionedThroughputExceededException):
-        model.put_record("orders", "k", 5, b"x", NOW)
+        model.put_record(PutCall("orders", ["k"], [5], [b"x"]), NOW)
 
 
 # States
