@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import config_check, config_schema, demo, run, status
+from bridge.cli import config_check, config_schema, demo, health, run, status
 
 # Typer's own tracebacks would show local variables, and with them secrets.
 app = typer.Typer(name="bridge", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -15,6 +15,7 @@ app.add_typer(config, name="config")
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("status")(status.status)
+app.command("health")(health.health)
 config.command("check")(config_check.check)
 config.command("schema")(config_schema.schema)
 

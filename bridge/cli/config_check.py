@@ -9,7 +9,6 @@ import typer
 
 from bridge.app.jobs.online_check import CheckResult
 from bridge.app.settings import Problem, Settings, SettingsError, effective, summary_lines, warnings
-from bridge.bootstrap import check_online
 from bridge.cli.options import (
     ConfigFile,
     ExitStatus,
@@ -33,6 +32,8 @@ def check(
 
     With --online: exit status 1 where something was refused or does not exist, 5 where something cannot be reached.
     """
+    from bridge.bootstrap import check_online  # loads every client: not for commands that need none
+
     try:
         settings = checked_settings(config)
     except SettingsError as error:

@@ -1,6 +1,6 @@
 """`bridge demo`: the main job on embedded servers, judged by what is read back."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -8,8 +8,10 @@ from rich.console import Console
 from bridge.cli.options import ExitStatus, Output, OutputOption, echo_json
 from bridge.demo.errors import DemoError, InterruptedDemoError
 from bridge.demo.flights import FLIGHTS
-from bridge.demo.runner import Addresses, run_demo
 from bridge.demo.verdict import Verdict
+
+if TYPE_CHECKING:
+    from bridge.demo.runner import Addresses
 
 RecordsOption = Annotated[int, typer.Option("--records", min=1, max=FLIGHTS, help="Only the first flights.")]
 ServeOption = Annotated[bool, typer.Option("--serve", help="Keeps everything up after the verdict, until Ctrl-C.")]
@@ -20,11 +22,13 @@ def demo(serve: ServeOption = False, records: RecordsOption = FLIGHTS, output: O
 
     The bridge runs as it is deployed; Kinesis enforces its shard limits. Exit status 0 only when the verdict is exact.
     """
+    from bridge.demo.runner import run_demo  # loads every client: not for commands that need none
+
     # Where the verdict is for scripts, standard output carries nothing else.
     console = Console(stderr=output is Output.JSON)
     show = _show_json if output is Output.JSON else _show_text
 
-    def announce(verdict: Verdict, addresses: Addresses) -> None:
+    def announce(verdict: Verdict, addresses: "Addresses") -> None:
         show(verdict)
         console.print(_addresses_text(addresses), highlight=False, soft_wrap=True, markup=False)
 
@@ -65,7 +69,7 @@ def _show_text(verdict: Verdict) -> None:
         typer.echo(f"  {problem}")
 
 
-def _addresses_text(addresses: Addresses) -> str:
+def _addresses_text(addresses: "Addresses") -> str:
     credentials = "AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo"
     command = "aws kinesis describe-stream-summary --stream-name flights --region us-east-1"
     return "\n".join(

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from bridge.app.settings import Problem, Settings, SettingsError, load_settings
-from bridge.bootstrap import check_client
 
 
 class ExitStatus(IntEnum):
@@ -47,6 +46,8 @@ def settings_or_exit(config: Path) -> Settings:
 
 def checked_settings(config: Path) -> Settings:
     """The settings, after the Kafka client library has looked at its own properties too. Raises SettingsError."""
+    from bridge.bootstrap import check_client  # loads every client: not for commands that need none
+
     settings = load_settings(config)
     if refusal := check_client(settings):
         given = ", ".join(sorted(settings.kafka.properties)) or None

@@ -2,12 +2,13 @@
 
 import typer
 
-from bridge.bootstrap import run as run_daemon
 from bridge.cli.options import ConfigFile, ExitStatus, settings_or_exit
 
 
 def run(config: ConfigFile) -> None:
     """Runs the bridge until SIGTERM or SIGINT: then drains, commits, exit 0; a second signal stops at once, exit 130."""
+    from bridge.bootstrap import run as run_daemon  # loads every client: not for commands that need none
+
     settings = settings_or_exit(config)
     try:
         settled = run_daemon(settings)

@@ -11,7 +11,6 @@ from rich.live import Live
 from rich.table import Table
 
 from bridge.app.jobs.status import RouteStatus, Status
-from bridge.bootstrap import status as ask_status
 from bridge.cli.options import ConfigFile, ExitStatus, Output, OutputOption, echo_json, settings_or_exit
 from bridge.core.errors import RefusedError, UnavailableError
 
@@ -24,6 +23,8 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Shows it again every two seconds, with rates.")] = False,
 ) -> None:
     """Routes, lag, halted partitions and replicas of the whole bridge. Needs Kafka only, no running daemon."""
+    from bridge.bootstrap import status as ask_status  # loads every client: not for commands that need none
+
     settings = settings_or_exit(config)
     try:
         found = asyncio.run(ask_status(settings))
