@@ -88,3 +88,8 @@ test-python-%: .venv-%/.ready
 .PHONY: demo
 demo: setup  ## The main job on embedded servers: flights from Kafka to Kinesis, with a verdict
 	$(BIN)/bridge demo
+
+.PHONY: load
+load: setup  ## The load scenarios, or SCENARIO=name; OPTIONS="..." for your own Kafka and stream, see README.md
+	$(if $(findstring --bootstrap-servers,$(OPTIONS)),,@$(MAKE) --no-print-directory .tools/kafka/.ready)
+	$(BIN)/python -m loadtest $(SCENARIO) $(OPTIONS)

@@ -1,0 +1,87 @@
+"""The bridge as users run it: configuration, process, and what it says about itself."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from loadtest import usage
+from loadtest.cores import Cores, pinned
+from loadtest.jobs import KafkaAddress
+from loadtest.scenario import Part
+from loadtest.servers import Kinesis
+from tests.integration.daemon import Daemon
+from tests.servers.process import temporary_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Counters at one moment. `at_s` is of the monotonic clock, `cpu_s` user and system time of the process."""
+
+    at_s: float
+    cpu_s: float
+    records: float
+    """Confirmed by Kinesis."""
+    requests: float = 0.0
+    put_records: float = 0.0
+    """Sent in requests, repeated ones too."""
+    throttled: float = 0.0
+
+
+def bridge_settings(part: Part, kafka: KafkaAddress, kinesis: Kinesis, name: str, route: tuple[str, str]) -> dict[str, Any]:
+    """The configuration file; `route` is (topic, stream). What the part does not set has the default of production."""
+    topic, stream = route
+    own: dict[str, Any] = {
+        "name": name,
+        "kafka": {"bootstrap_servers": kafka.bootstrap_servers, "properties": dict(kafka.properties)},
+        "kinesis": {"region": kinesis.address.region},
+        "routes": [{"topic": topic, "stream": stream, **part.bridge.get("route", {})}],
+        "log": {"level": "info"},
+    }
+    if kinesis.address.endpoint_url is not None:
+        own["kinesis"]["endpoint_url"] = kinesis.address.endpoint_url
+    return merged(own, {key: value for key, value in part.bridge.items() if key != "route"})
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both mappings in one, inner ones too; `above` wins."""
+    found = dict(below)
+    for key, value in above.items():
+        inner = found.get(key)
+        found[key] = merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return found
+
+
+@contextlib.contextmanager
+def running_bridge(
+    settings: Mapping[str, Any], environment: Mapping[str, str], cores: Cores, replica: int = 0
+) -> Iterator[Daemon]:
+    """A replica on its core that is ready; killed at the end of the block if it still runs."""
+    with temporary_folder(f"load-{settings['name']}") as folder:
+        daemon = Daemon(folder, settings, environment)
+        try:
+            start_bridge(daemon, cores, replica)
+            yield daemon
+        finally:
+            daemon.kill()
+
+
+def start_bridge(daemon: Daemon, cores: Cores, replica: int = 0) -> None:
+    """Also again, after its end."""
+    with pinned(cores.of_replica(replica)):
+        daemon.start(ready=False)
+    daemon.wait_ready()
+
+
+def sample(daemon: Daemon) -> Sample:
+    """What the process has done so far; the clock, /proc and its metrics are read in direct succession."""
+    metrics = daemon.metrics()
+    return Sample(
+        at_s=time.monotonic(),
+        cpu_s=usage.cpu_s(daemon.process.pid),
+        records=metrics.total("bridge_records_acked_total"),
+        requests=metrics.total("bridge_put_requests_total"),
+        put_records=metrics.total("bridge_put_records_total"),
+        throttled=metrics.total("bridge_throttled_records_total"),
+    )
