@@ -23,6 +23,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 lock: setup  ## Resolves the lock files again (add UPGRADE=--upgrade for newer versions)
 	$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) $(UPGRADE) pyproject.toml --group dev -o requirements-dev.lock
+	$(UV_COMPILE) $(UPGRADE) --group build -o requirements-build.lock
 
 # The servers of the tests. Their versions are pinned beside the code that starts them; Java 17, Maven and Node are the machine's.
 .tools/kafka/.ready: tests/servers/kafka/pom.xml
@@ -62,6 +63,20 @@ check: setup  ## Format, lint, types, layers, unit and consistency tests
 fmt: setup  ## Formats the code and repairs what the linter can repair
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE ?= kafka-kinesis-bridge
+# A docker client without an engine is none. Podman and Buildah leave the health check out of their own format.
+.PHONY: image
+image:  ## Container image IMAGE:version, where docker, podman or buildah can build one
+	@for builder in docker podman buildah none; do $$builder version >/dev/null 2>&1 && break; done; \
+	case $$builder in \
+		docker) build="docker build" ;; \
+		none) echo "No image was built: docker with a running engine, podman or buildah is needed" >&2; exit 1 ;; \
+		*) build="$$builder build --format docker" ;; \
+	esac; \
+	set -x; $$build --tag $(IMAGE):$(VERSION) --label org.opencontainers.image.revision="$$(git rev-parse HEAD)" \
+		$(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) .
 
 PYTHON_VERSIONS := 3.11 3.12 3.13
 # On PATH (where a shim may stand for a version that is not active), else where pyenv keeps its versions.
