@@ -3,13 +3,14 @@
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from loadtest import usage
 from loadtest.cores import Cores, pinned
 from loadtest.jobs import KafkaAddress
 from loadtest.scenario import Part
+from loadtest.series import ShardSample
 from loadtest.servers import Kinesis
 from tests.integration.daemon import Daemon
 from tests.servers.process import temporary_folder
@@ -27,6 +28,15 @@ class Sample:
     put_records: float = 0.0
     """Sent in requests, repeated ones too."""
     throttled: float = 0.0
+    wall_s: float = 0.0
+    shards: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    """By shard: records put, records throttled, bytes put."""
+    delivery: Mapping[str, float] = field(default_factory=dict)
+    """The histogram of deliveries: upper edge -> cumulative count."""
+
+    def of_shards(self) -> ShardSample:
+        """As series are made of."""
+        return ShardSample(self.wall_s, self.shards)
 
 
 def bridge_settings(part: Part, kafka: KafkaAddress, kinesis: Kinesis, name: str, route: tuple[str, str]) -> dict[str, Any]:
@@ -75,13 +85,20 @@ def start_bridge(daemon: Daemon, cores: Cores, replica: int = 0) -> None:
 
 
 def sample(daemon: Daemon) -> Sample:
-    """What the process has done so far; the clock, /proc and its metrics are read in direct succession."""
+    """What the process has done so far; the clocks, /proc and its metrics are read in direct succession."""
     metrics = daemon.metrics()
+    at_s, wall_s, cpu_s = time.monotonic(), time.time(), usage.cpu_s(daemon.process.pid)
+    put = metrics.by_label("bridge_put_records_total", "shard")
+    throttled = metrics.by_label("bridge_throttled_records_total", "shard")
+    size = metrics.by_label("bridge_put_bytes_total", "shard")
     return Sample(
-        at_s=time.monotonic(),
-        cpu_s=usage.cpu_s(daemon.process.pid),
+        at_s=at_s,
+        cpu_s=cpu_s,
         records=metrics.total("bridge_records_acked_total"),
         requests=metrics.total("bridge_put_requests_total"),
-        put_records=metrics.total("bridge_put_records_total"),
-        throttled=metrics.total("bridge_throttled_records_total"),
+        put_records=sum(put.values()),
+        throttled=sum(throttled.values()),
+        wall_s=wall_s,
+        shards={shard: (records, throttled.get(shard, 0.0), size.get(shard, 0.0)) for shard, records in put.items()},
+        delivery=metrics.by_label("bridge_delivery_seconds_bucket", "le"),
     )

@@ -63,7 +63,18 @@ class BaselineJob:
     stream: str
 
 
-def write_job(job: GeneratorJob | BaselineJob, file: Path) -> Path:
+@dataclass(frozen=True, slots=True)
+class CoWriterJob:
+    """Writes to the shard of `hash_key` (decimal text) at `rate` records/s until it is stopped."""
+
+    kinesis: KinesisAddress
+    stream: str
+    hash_key: str
+    value_bytes: int
+    rate: float
+
+
+def write_job(job: GeneratorJob | BaselineJob | CoWriterJob, file: Path) -> Path:
     """Readable by this user only."""
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
         json.dump(asdict(job), opened)
@@ -80,9 +91,11 @@ def tell(**progress: float) -> None:
     print(json.dumps(progress), flush=True)
 
 
+def told(log: Path) -> list[dict[str, Any]]:
+    """Every whole line of progress in a log."""
+    return [dict(json.loads(line)) for line in log.read_bytes().split(b"\n")[:-1] if line.startswith(b"{")]
+
+
 def last_told(log: Path) -> dict[str, Any]:
-    """The last whole line of progress in a log; empty before the first."""
-    for line in reversed(log.read_bytes().split(b"\n")[:-1]):
-        if line.startswith(b"{"):
-            return dict(json.loads(line))
-    return {}
+    """The last one; empty before the first."""
+    return next(iter(reversed(told(log))), {})

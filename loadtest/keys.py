@@ -42,6 +42,11 @@ def _key(number: int) -> bytes:
     return b"key-%08d" % number
 
 
+def is_own_key(partition_key: str) -> bool:
+    """Whether the generator made it."""
+    return len(partition_key) == KEY_BYTES and partition_key.startswith("key-")
+
+
 def zipf_weights(count: int, exponent: float) -> list[float]:
     """Weight of each rank, 1 / rank^exponent: Zipf's law; exponent 0 is uniform."""
     return [(rank + 1) ** -exponent for rank in range(count)]
@@ -71,11 +76,8 @@ class RecordMaker:
     def chunk(self, count: int, now_us: int) -> tuple[list[bytes], list[bytes]]:
         """Keys and values of `count` records that are produced now."""
         stamp = now_us.to_bytes(STAMP_BYTES, "big")
-        values = [stamp + filler for filler in self._fillers]
-        return (
-            self._random.choices(self._keys, cum_weights=self._cumulated, k=count),
-            self._random.choices(values, k=count),
-        )
+        keys = self._random.choices(self._keys, cum_weights=self._cumulated, k=count)
+        return keys, [stamp + filler for filler in self._random.choices(self._fillers, k=count)]
 
 
 def produced_at_s(value: bytes) -> float:

@@ -10,6 +10,7 @@ from loadtest.scenario import Part, Scenario
 from loadtest.servers import Kafka, Targets, kafka_for, kinesis_for
 from loadtest.stage import Outcome, Stage
 from loadtest.verdict import judge
+from loadtest.window import run_window
 
 
 def run_scenario(name: str, scenario: Scenario, targets: Targets, say: Callable[[str], None]) -> list[PartReport]:
@@ -35,4 +36,5 @@ def measure(stage: Stage, part: Part) -> Outcome:
     """One part on servers that answer."""
     if part.drain is not None:
         return run_drain(stage, part, part.drain)
-    raise AssertionError("a part has drain or window")
+    assert part.window is not None, "a part has either drain or window"
+    return run_window(stage, part, part.window)

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +20,15 @@ from loadtest.errors import LoadTestError
 from loadtest.jobs import KafkaAddress, KinesisAddress
 from loadtest.scenario import Part
 from tests.integration.daemon import daemon_environment
+from tests.servers.embedded_kinesis import RunningEmbeddedKinesis, running_embedded_kinesis
 from tests.servers.kafka import missing_for_kafka, running_kafka
-from tests.servers.kinesis import REGION, is_active
-from tests.servers.process import SupervisedProcess, temporary_folder, wait_until
+from tests.servers.kinesis import REGION, is_active, kinesis_client
+from tests.servers.process import temporary_folder, wait_until
 
 ADMIN_TIMEOUT_S = 30.0
 READY_TIMEOUT_S = 30.0
+READERS_MAX = 16
+CO_WRITER_KEY = "co-writer-access-key"
 
 _number = itertools.count(1)
 
@@ -84,15 +86,18 @@ class Kafka:
 
     @contextlib.contextmanager
     def group(self) -> Iterator[str]:
-        """A unique name for a consumer group, which is deleted afterwards; its members have to be gone then."""
+        """A unique name for a consumer group, which is deleted afterwards; its members have to leave by themselves."""
         name = unique("bridge-load")
         try:
             yield name
-        finally:
-            wait_until(lambda: self._deleted(name), f"consumer group {name} deleted", 2 * ADMIN_TIMEOUT_S)
+        except BaseException:
+            # Not waited for: members that were killed stay for a session timeout. Kafka lets an empty group expire.
+            self._deleted(name)
+            raise
+        wait_until(lambda: self._deleted(name), f"consumer group {name} deleted", 2 * ADMIN_TIMEOUT_S)
 
     def _deleted(self, group: str) -> bool:
-        """False while members that were killed are still in it."""
+        """False while it has members."""
         try:
             self._admin.delete_consumer_groups([group], request_timeout=ADMIN_TIMEOUT_S)[group].result(ADMIN_TIMEOUT_S)
         except KafkaException as error:
@@ -101,18 +106,52 @@ class Kafka:
 
 
 class Kinesis:
-    """One service and the environment in which its clients run."""
+    """One service and the environment in which its clients run. `server` is the run's own, `stream` the one of the command
+    line: either of them."""
 
-    def __init__(self, address: KinesisAddress, environment: dict[str, str], stream: str | None) -> None:
+    def __init__(
+        self,
+        address: KinesisAddress,
+        environment: dict[str, str],
+        client: Any,  # noqa: ANN401 - botocore has no types
+        server: RunningEmbeddedKinesis | None = None,
+        stream: str | None = None,
+    ) -> None:
         self.address = address
         self.environment = environment
+        self.client = client
+        self._server = server
         self._given_stream = stream
-        self.client: Any = _client(address, environment if stream is None else None)
 
     @property
     def embedded(self) -> bool:
         """Whether it is the run's own, which tells its statistics."""
-        return self._given_stream is None
+        return self._server is not None
+
+    def statistics(self) -> dict[str, Any] | None:
+        """What the embedded service counted; None of AWS."""
+        return None if self._server is None else self._server.statistics()
+
+    def forget_statistics(self) -> None:
+        """The embedded service counts anew from here on."""
+        if self._server is not None:
+            self._server.control("DELETE", "/_control/statistics")
+
+    def co_writer_environment(self) -> dict[str, str]:
+        """The embedded service tells clients apart by their access keys; on AWS the account's own has to do."""
+        return self.environment | ({"AWS_ACCESS_KEY_ID": CO_WRITER_KEY} if self.embedded else {})
+
+    def open_shards(self, stream: str) -> dict[str, int]:
+        """Open shards of a stream, and for each a hash key in its middle."""
+        found: dict[str, int] = {}
+        answer = self.client.list_shards(StreamName=stream, ShardFilter={"Type": "AT_LATEST"})
+        while True:
+            for shard in answer["Shards"]:
+                hash_keys = shard["HashKeyRange"]
+                found[shard["ShardId"]] = (int(hash_keys["StartingHashKey"]) + int(hash_keys["EndingHashKey"])) // 2
+            if not answer.get("NextToken"):
+                return found
+            answer = self.client.list_shards(NextToken=answer["NextToken"])
 
     @contextlib.contextmanager
     def stream(self, shards: int) -> Iterator[str]:
@@ -127,21 +166,6 @@ class Kinesis:
         self.client.delete_stream(StreamName=name)
 
 
-def _client(address: KinesisAddress, environment: dict[str, str] | None) -> Any:  # noqa: ANN401 - botocore has no types
-    credentials = {}
-    if environment is not None:
-        names = {"aws_access_key_id": "AWS_ACCESS_KEY_ID", "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY"}
-        credentials = {argument: environment[name] for argument, name in names.items()}
-    return Session().create_client(
-        "kinesis",
-        region_name=address.region,
-        endpoint_url=address.endpoint_url,
-        verify=address.ca_file,
-        config=Config(proxies={} if environment is not None else None, max_pool_connections=64),
-        **credentials,
-    )
-
-
 @contextlib.contextmanager
 def kinesis_for(targets: Targets, part: Part) -> Iterator[Kinesis]:
     """The service of the command line, else an embedded one as the part asks for."""
@@ -149,19 +173,18 @@ def kinesis_for(targets: Targets, part: Part) -> Iterator[Kinesis]:
         yield _given(targets, targets.stream)
         return
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(temporary_folder("load-kinesis"))
-        command = [sys.executable, "-m", "bridge.embedded.kinesis_server", "--latency", str(part.latency_ms / 1000)]
-        ready_file, ca_file = folder / "url", None
-        command += ["--ready-file", str(ready_file)]
+        options = ["--latency", str(part.latency_ms / 1000)]
+        ca_file = None
         if not part.limits:
-            command.append("--no-limits")
+            options.append("--no-limits")
         if part.tls:
+            folder = stack.enter_context(temporary_folder("load-certificate"))
             ca_file = str(folder / "authority.pem")
-            command += _certificate(folder, Path(ca_file))
-        server = stack.enter_context(SupervisedProcess("load-kinesis", command))
-        server.wait_ready(lambda: ready_file.exists() and ready_file.read_text().endswith("\n"), READY_TIMEOUT_S)
-        address = KinesisAddress(REGION, ready_file.read_text().strip(), ca_file)
-        yield Kinesis(address, daemon_environment({"AWS_CA_BUNDLE": ca_file} if ca_file else None), None)
+            options += _certificate(folder, Path(ca_file))
+        server = stack.enter_context(running_embedded_kinesis("load-kinesis", *options))
+        address = KinesisAddress(REGION, server.endpoint_url, ca_file)
+        client = kinesis_client(server.endpoint_url, verify=ca_file or True)
+        yield Kinesis(address, daemon_environment({"AWS_CA_BUNDLE": ca_file} if ca_file else None), client, server)
 
 
 def _certificate(folder: Path, ca_file: Path) -> list[str]:
@@ -180,10 +203,12 @@ def _given(targets: Targets, stream: str) -> Kinesis:
     region = targets.region or Session().get_config_variable("region")
     if region is None:
         raise LoadTestError("--stream: which region? Write --region, or set AWS_DEFAULT_REGION")
-    kinesis = Kinesis(KinesisAddress(region, targets.endpoint_url), environment, stream)
+    client = Session().create_client(
+        "kinesis", region_name=region, endpoint_url=targets.endpoint_url, config=Config(max_pool_connections=READERS_MAX)
+    )
     try:
-        if not is_active(kinesis.client, stream):
+        if not is_active(client, stream):
             raise LoadTestError(f"--stream {stream}: it is not ACTIVE; wait until it is")
     except (BotoCoreError, ClientError) as error:
         raise LoadTestError(f"--stream {stream}: {error}") from error
-    return kinesis
+    return Kinesis(KinesisAddress(region, targets.endpoint_url), environment, client, stream=stream)

@@ -126,6 +126,14 @@ class Metrics:
         """Sum of the samples of that name which carry at least these labels; 0 where there is none."""
         return sum(sample.value for sample in self._samples if sample.name == name and labels.items() <= sample.labels.items())
 
+    def by_label(self, name: str, label: str) -> dict[str, float]:
+        """Sums of the samples of that name, by the value of one of their labels."""
+        sums: dict[str, float] = {}
+        for sample in self._samples:
+            if sample.name == name and label in sample.labels:
+                sums[sample.labels[label]] = sums.get(sample.labels[label], 0.0) + sample.value
+        return sums
+
     def names(self) -> set[str]:
         return {sample.name for sample in self._samples}
 

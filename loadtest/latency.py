@@ -1,0 +1,95 @@
+"""How long records took: read back one by one, and as the bridge's own histogram tells it."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from loadtest.errors import LoadTestError
+from loadtest.figures import Figures
+from loadtest.keys import is_own_key, produced_at_s
+from loadtest.servers import READERS_MAX
+
+PAGE_RECORDS = 5000
+READ_TIMEOUT_S = 180.0
+THROTTLED = "ProvisionedThroughputExceededException"
+PAUSE_S = 0.25
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+
+
+def percentile(ordered: Sequence[float], quantile: float) -> float:
+    """The smallest value that at least this part of all values do not exceed (nearest rank). Raises ValueError without values."""
+    if not ordered:
+        raise ValueError("no values")
+    return ordered[max(0, math.ceil(quantile * len(ordered)) - 1)]
+
+
+def latency_figures(latencies_s: Sequence[float]) -> Figures:
+    """Exact percentiles in milliseconds; nothing without values."""
+    if not latencies_s:
+        return {}
+    ordered = sorted(latencies_s)
+    found = {f"latency_{name}_ms": percentile(ordered, quantile) * 1000 for name, quantile in QUANTILES.items()}
+    return {**found, "latency_max_ms": ordered[-1] * 1000}
+
+
+def histogram_quantile(counts: Mapping[str, float], quantile: float) -> float | None:
+    """From cumulative counts by upper edge (`le`), linear within a bucket as Prometheus does it; None without records. What lies
+    in the last, open bucket has the highest closed edge."""
+    edges = sorted((float(edge), count) for edge, count in counts.items())
+    rank = quantile * edges[-1][1] if edges else 0.0
+    if not rank:
+        return None
+    lower, below = 0.0, 0.0
+    for edge, count in edges:
+        if count >= rank:
+            return lower if math.isinf(edge) else lower + (edge - lower) * (rank - below) / (count - below)
+        lower, below = edge, count
+    return lower
+
+
+def histogram_figures(before: Mapping[str, float], after: Mapping[str, float]) -> Figures:
+    """Of what came between two readings of the bridge's histogram of deliveries, in milliseconds."""
+    counts = {edge: count - before.get(edge, 0.0) for edge, count in after.items()}
+    found = {name: histogram_quantile(counts, QUANTILES[name]) for name in ("p50", "p99")}
+    return {f"histogram_{name}_ms": value * 1000 for name, value in found.items() if value is not None}
+
+
+def read_latencies(client: Any, stream: str, shards: Sequence[str], window: tuple[float, float]) -> list[float]:  # noqa: ANN401 - botocore has no types
+    """Seconds from production to arrival of every record that was produced between two moments, all shards at once.
+
+    Raises LoadTestError when a shard cannot be read to its end in time.
+    """
+    with ThreadPoolExecutor(READERS_MAX) as readers:
+        parts = readers.map(lambda shard: _of_shard(client, stream, shard, window), shards)
+        return [latency for part in parts for latency in part]
+
+
+def _of_shard(client: Any, stream: str, shard: str, window: tuple[float, float]) -> list[float]:  # noqa: ANN401 - botocore has no types
+    start_s, end_s = window
+    answer = client.get_shard_iterator(
+        StreamName=stream, ShardId=shard, ShardIteratorType="AT_TIMESTAMP", Timestamp=start_s - 1.0
+    )
+    iterator, latencies = answer["ShardIterator"], []
+    deadline = time.monotonic() + READ_TIMEOUT_S
+    while iterator is not None:
+        if time.monotonic() > deadline:
+            raise LoadTestError(f"stream {stream}, {shard}: its end was not reached in {READ_TIMEOUT_S:g} s of reading")
+        try:
+            page = client.get_records(ShardIterator=iterator, Limit=PAGE_RECORDS)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != THROTTLED:
+                raise
+            time.sleep(PAUSE_S)
+            continue
+        for record in page["Records"]:
+            if is_own_key(record["PartitionKey"]) and start_s <= (at_s := produced_at_s(record["Data"])) < end_s:
+                latencies.append(record["ApproximateArrivalTimestamp"].timestamp() - at_s)
+        if not page["Records"] and page["MillisBehindLatest"] == 0:
+            return latencies
+        iterator = page.get("NextShardIterator")
+        time.sleep(PAUSE_S)
+    return latencies
