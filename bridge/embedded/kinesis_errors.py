@@ -84,6 +84,11 @@ def constraint_broken(value: object, member: str, must: str) -> ValidationExcept
     )
 
 
+class ServiceUnavailable(KinesisError):
+    code = "ServiceUnavailable"
+    status = 503
+
+
 Error = TypeVar("Error", bound=KinesisError)
 
 

@@ -7,6 +7,7 @@ Shards are described in AWS's own shapes (dictionaries); records travel as colum
 
 from bridge.core.quotas import GET_RECORDS_RECORDS_MAX
 from bridge.embedded import put_path, read_path
+from bridge.embedded.fault_plan import no_faults
 from bridge.embedded.kinesis_errors import (
     DryRunOperationException,
     InvalidArgumentException,
@@ -18,8 +19,9 @@ from bridge.embedded.kinesis_errors import (
     constraint_broken,
 )
 from bridge.embedded.position_tokens import read_iterator
-from bridge.embedded.put_path import PutAnswer, PutCall
+from bridge.embedded.put_path import PlacedRequest, PutAnswer, PutCall
 from bridge.embedded.read_path import GetAnswer
+from bridge.embedded.record_faults import PutFaults, PutUnderWay
 from bridge.embedded.shard import Shard, milliseconds
 from bridge.embedded.stream import Stream, max_record_bytes
 from bridge.embedded.stream_registry import DEFAULT_ACCOUNT, Account, StreamRegistry
@@ -35,7 +37,8 @@ class KinesisModel:
     """Streams of one account in one Region.
 
     `transition_s` is how long creating, resharding and deleting take; `enforce_limits=False` switches the rate limits
-    of shards and the quotas of the account off, not the limits of a request. `traffic` has the figures of what was put.
+    of shards and the quotas of the account off, not the limits of a request. `traffic` has the figures of what was put;
+    `faults` are those to inject: into records here, into whole calls by `call_faults`.
     """
 
     def __init__(self, account: Account = DEFAULT_ACCOUNT, *, enforce_limits: bool = True, transition_s: float = 0.0) -> None:
@@ -43,6 +46,7 @@ class KinesisModel:
         self.enforce_limits = enforce_limits
         self.streams = StreamRegistry(account, transition_s, enforce_limits)
         self.traffic = Traffic(0.0)
+        self.faults = no_faults()
 
     # Writing
 
@@ -65,27 +69,47 @@ class KinesisModel:
     def put(self, call: PutCall, now: float) -> PutAnswer:
         """As `put_records`, for any caller and either operation."""
         target = self.streams.serving(call.stream, now)
-        try:
-            request = put_path.place(target, call)
-        except KinesisError as error:
-            self.traffic.refuse(call, target.name, error.over_limit)
-            raise
+        request = self._placed(target, call)
         if call.dry_run:
             raise _dry_run()
         if self.enforce_limits:
             decision = put_path.decide(target, request, now, self.account.number)
         else:
             decision = put_path.admit_all(target, request)
+        if not self.faults.record_rules:
+            self.traffic.add(call, target.name, request, decision.runs, now)
+            return put_path.store(target, request, decision, now)
+        under_way = PutUnderWay(call, target, request.sizes, now, self.account.number)
+        faults = PutFaults(self.faults, under_way, self.traffic.faults)
+        decision = faults.before(decision)
         self.traffic.add(call, target.name, request, decision.runs, now)
-        return put_path.store(target, request, decision, now)
+        answer = put_path.store(target, request, decision, now)
+        faults.after(decision, answer)
+        return answer
+
+    def withhold(self, call: PutCall, throttled: bool, now: float) -> None:
+        """Books a request that an injected error keeps from being stored: it was offered. Raises what `put_records` does."""
+        target = self.streams.serving(call.stream, now)
+        request = self._placed(target, call)
+        if not call.dry_run:
+            self.traffic.add(call, target.name, request, put_path.admit_none(target, request, throttled).runs, now)
+
+    def _placed(self, target: Stream, call: PutCall) -> PlacedRequest:
+        try:
+            return put_path.place(target, call)
+        except KinesisError as error:
+            self.traffic.refuse(call, target.name, error.over_limit)
+            raise
 
     def put_record(self, call: PutCall, now: float) -> tuple[str, str]:
         """Shard id and sequence number for a call with one record.
 
-        Raises what `put_records` does, and ProvisionedThroughputExceededException.
+        Raises what `put_records` does, and ProvisionedThroughputExceededException or KinesisError (InternalFailure).
         """
         answer = self.put(call, now)
         if answer.errors:
+            if answer.errors[0].code == KinesisError.code:
+                raise KinesisError(answer.errors[0].message)
             raise ProvisionedThroughputExceededException(answer.errors[0].message)
         return answer.shard_ids[0], answer.sequence_numbers[0]
 

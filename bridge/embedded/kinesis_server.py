@@ -18,12 +18,12 @@ from email.utils import formatdate
 from pathlib import Path
 from uuid import uuid4
 
-import orjson
 import uvloop
 from aiohttp import web
 
 from bridge.core.quotas import REQUEST_BYTES_MAX
-from bridge.embedded.calls import carry_out, read_call
+from bridge.embedded.call_timeline import Reply, error_reply, perform
+from bridge.embedded.calls import read_call
 from bridge.embedded.control_endpoint import control_routes
 from bridge.embedded.kinesis_errors import (
     KinesisError,
@@ -40,6 +40,7 @@ BODY_BYTES_MAX = 2 * REQUEST_BYTES_MAX
 """A full request is 4/3 as large in base64, plus JSON around 500 records."""
 
 _LATENCY_PARTS = 2
+_GONE_POLL_S = 0.05
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]{1,128})")
 
 
@@ -57,7 +58,8 @@ async def serve_kinesis(
     seconds since the epoch and is also what the Date header tells. Raises OSError when the port is taken."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app.router.add_routes(control_routes(model, clock))
-    app.router.add_route("*", "/{path:.*}", _handler(model, clock, latency))
+    stopping = asyncio.Event()
+    app.router.add_route("*", "/{path:.*}", _handler(model, clock, latency, stopping))
     model.traffic = Traffic(clock())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
@@ -66,22 +68,58 @@ async def serve_kinesis(
         await site.start()
         yield f"{'http' if tls is None else 'https'}://{host}:{runner.addresses[0][1]}"
     finally:
+        stopping.set()
         await runner.cleanup()
 
 
-def _handler(model: KinesisModel, clock: Callable[[], float], latency: float) -> Callable[[web.Request], Awaitable[web.Response]]:
+class _StoppingError(Exception):
+    """The server stops: what still waits is given up."""
+
+
+class _HttpConnection:
+    """Where a request came from. Raises _StoppingError from its waits when the server stops."""
+
+    def __init__(self, request: web.Request, stopping: asyncio.Event) -> None:
+        self._request = request
+        self._stopping = stopping
+
+    async def pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+        raise _StoppingError
+
+    async def hang(self) -> None:
+        while not self._is_gone():
+            await self.pause(_GONE_POLL_S)
+
+    def close(self) -> None:
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    def _is_gone(self) -> bool:
+        return self._request.transport is None or self._request.transport.is_closing()
+
+
+def _handler(
+    model: KinesisModel, clock: Callable[[], float], latency: float, stopping: asyncio.Event
+) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         if latency:
             await asyncio.sleep(latency / _LATENCY_PARTS)
-        status = 200
+        connection = _HttpConnection(request, stopping)
+        reply: Reply | None
         try:
             call = read_call(_operation(request), await _body(request), _client(request))
-            model.traffic.calls[call.operation] += 1
-            content = carry_out(model, call, clock())
+            reply = await perform(model, call, clock, connection)
         except KinesisError as error:
-            model.traffic.errors[error.code] += 1
-            status = error.status
-            content = orjson.dumps({"__type": error.code, "message": error.message})
+            reply = error_reply(model, error)
+        except _StoppingError:
+            reply = None
+        if reply is None:
+            connection.close()
+            return web.Response()  # goes nowhere
         if latency:
             await asyncio.sleep(latency / _LATENCY_PARTS)
         headers = {
@@ -89,7 +127,7 @@ def _handler(model: KinesisModel, clock: Callable[[], float], latency: float) ->
             "x-amzn-RequestId": str(uuid4()),
             "Date": formatdate(clock(), usegmt=True),
         }
-        return web.Response(body=content, status=status, headers=headers)
+        return web.Response(body=reply.content, status=reply.status, headers=headers)
 
     return handle
 

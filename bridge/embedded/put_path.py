@@ -126,6 +126,16 @@ def admit_all(stream: Stream, request: PlacedRequest) -> Decision:
     return Decision(runs, {})
 
 
+def admit_none(stream: Stream, request: PlacedRequest, throttled: bool) -> Decision:
+    """The decision where the request as a whole is answered with an error; the errors of single records do not matter then."""
+    runs = []
+    for slot, indices in request.groups.items():
+        size = bytes_of(indices, request.sizes)
+        failed, failed_bytes = (0, 0) if throttled else (len(indices), size)
+        runs.append(ShardRun(stream.open_shards[slot], indices, size, [], 0, failed, failed_bytes))
+    return Decision(runs, {})
+
+
 def store(stream: Stream, request: PlacedRequest, decision: Decision, now: float) -> PutAnswer:
     """Appends what was decided, charges each shard for it, and answers in the order of the request."""
     keys, datas = request.partition_keys, request.datas

@@ -67,9 +67,8 @@ def read(stream: Stream, shard: Shard, place: int, limit: int, now: float) -> Ge
     """Reads from a place on and books the read."""
     shard.trim(milliseconds(stream.trim_horizon(now)))
     place = max(place, shard.first_place)
-    records, size = shard.read(place, limit)
+    records, size, place = shard.read(place, limit)
     shard.reads.take(1, size, now)
-    place += len(records.datas)
     at_tip = place >= shard.next_place
     ended = at_tip and shard.closed_at is not None
     return GetAnswer(

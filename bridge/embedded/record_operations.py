@@ -133,3 +133,6 @@ RECORD_OPERATIONS: dict[str, RecordOperation] = {
     "GetShardIterator": get_shard_iterator,
     "GetRecords": get_records,
 }
+
+PUT_CALLS: dict[str, Callable[[Call], PutCall]] = {"PutRecords": put_records_call, "PutRecord": put_record_call}
+"""Of the operations that write records: how their columns are read."""

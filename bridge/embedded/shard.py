@@ -43,6 +43,7 @@ class Shard:
         "_base",
         "_datas",
         "_first_place",
+        "_lost",
         "_partition_keys",
         "children",
         "closed_at",
@@ -75,6 +76,7 @@ class Shard:
         self._partition_keys: list[str] = []
         self._datas: list[bytes] = []
         self._arrivals_ms = array("q")
+        self._lost: set[int] = set()
         for parent in parents:
             parent.children.append(self)
 
@@ -138,8 +140,9 @@ class Shard:
             raise IndexError(place)
         return self._arrivals_ms[place - self._first_place]
 
-    def read(self, place: int, limit: int) -> tuple[RecordColumns, int]:
-        """Up to `limit` records and 10 MiB (data and keys) from a place on, at least one if there is one, and their bytes."""
+    def read(self, place: int, limit: int) -> tuple[RecordColumns, int, int]:
+        """Up to `limit` records and 10 MiB (data and keys) from a place on, at least one if there is one; their bytes; and the
+        place behind them."""
         start = max(place, self._first_place) - self._first_place
         datas, keys = self._datas, self._partition_keys
         end, size = start, 0
@@ -151,7 +154,8 @@ class Shard:
         arrivals = self._arrivals_ms[start:end].tolist()
         first = start + self._first_place
         numbers = [str(sequence_numbers.at_place(self._base, first + i, ms // 1000)) for i, ms in enumerate(arrivals)]
-        return RecordColumns(numbers, keys[start:end], datas[start:end], arrivals), size
+        columns = RecordColumns(numbers, keys[start:end], datas[start:end], arrivals)
+        return self._without_lost(columns, first) if self._lost else columns, size, end + self._first_place
 
     def trim(self, horizon_ms: int) -> None:
         """Drops records that arrived before the trim horizon; from long columns in blocks, as what remains is moved."""
@@ -163,6 +167,39 @@ class Shard:
             return
         del self._partition_keys[:old], self._datas[:old], arrivals[:old]
         self._first_place += old
+        self._lost = {place for place in self._lost if place >= self._first_place}
+
+    # What injected faults do to a record that is kept
+
+    def partition_key_at(self, place: int) -> str:
+        return self._partition_keys[place - self._first_place]
+
+    def data_at(self, place: int) -> bytes:
+        return self._datas[place - self._first_place]
+
+    def sequence_number_at(self, place: int) -> str:
+        return str(self._number(place))
+
+    def replace_data(self, place: int, data: bytes) -> None:
+        self._datas[place - self._first_place] = data
+
+    def is_lost(self, place: int) -> bool:
+        return place in self._lost
+
+    def lose(self, place: int) -> None:
+        """The record keeps its number and is never given to a reader."""
+        self._lost.add(place)
+        self.replace_data(place, b"")
+
+    def _without_lost(self, columns: RecordColumns, first: int) -> RecordColumns:
+        kept = [index for index in range(len(columns.datas)) if first + index not in self._lost]
+        numbers, keys, datas, arrivals = columns
+        return RecordColumns(
+            [numbers[index] for index in kept],
+            [keys[index] for index in kept],
+            [datas[index] for index in kept],
+            [arrivals[index] for index in kept],
+        )
 
     def _number(self, place: int) -> int:
         return sequence_numbers.at_place(self._base, place, self.arrival_ms(place) // 1000)

@@ -38,7 +38,7 @@ class Stream:
     """Shards by index, the open ones sorted by hash key, and what the control plane may change.
 
     `active_at` is when it becomes active, None from then on; `change` is a reshard under way: when it takes effect and
-    what it does then.
+    what it does then. `shown_status` is what an injected fault makes its status.
     """
 
     def __init__(self, name: str, arn: str, shard_count: int, now: float) -> None:
@@ -54,6 +54,7 @@ class Stream:
         self.retention_hours = RETENTION_HOURS_DEFAULT
         self.tags: dict[str, str] = {}
         self.scalings: list[float] = []
+        self.shown_status: str | None = None
         starts = uniform_starts(shard_count)
         ranges = [(start, following - 1) for start, following in pairwise([*starts, HASH_KEYS])]
         self.shards = [Shard(index, hash_keys, now) for index, hash_keys in enumerate(ranges)]
@@ -70,6 +71,8 @@ class Stream:
 
     def status(self, now: float) -> str:
         """StreamStatus in AWS's words."""
+        if self.shown_status is not None:
+            return self.shown_status
         if self.deleted_at is not None:
             return "DELETING"
         if self.active_at is not None and now < self.active_at:

@@ -95,10 +95,17 @@ class StreamRegistry:
             raise self._not_found(name)
         return found
 
+    def get(self, name: str, now: float) -> Stream | None:
+        """The stream of a name in any state, or None."""
+        try:
+            return self.find(name, now)
+        except (ResourceNotFoundException, InvalidArgumentException):
+            return None
+
     def serving(self, stream: str, now: float) -> Stream:
         """A stream that takes and gives records: active, also while it is resharded; raises ResourceNotFoundException."""
         found = self.find(stream, now)
-        if found.deleted_at is not None or found.active_at is not None:
+        if found.status(now) in ("CREATING", "DELETING"):
             raise self._not_found(found.name)
         return found
 

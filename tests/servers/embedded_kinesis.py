@@ -43,6 +43,18 @@ class RunningEmbeddedKinesis:
         assert status == 200
         return dict(document)
 
+    def inject(self, *faults: dict[str, Any], seed: int = 0) -> dict[str, Any]:
+        """Puts these faults in place of those before; the state that the server answers."""
+        status, document = self.control("PUT", "/_control/faults", {"seed": seed, "faults": list(faults)})
+        assert status == 200, document
+        return dict(document)
+
+    def faults(self) -> dict[str, Any]:
+        """The document of GET /_control/faults."""
+        status, document = self.control("GET", "/_control/faults")
+        assert status == 200
+        return dict(document)
+
 
 @contextlib.contextmanager
 def running_embedded_kinesis(name: str = "embedded-kinesis", *options: str) -> Iterator[RunningEmbeddedKinesis]:

@@ -14,9 +14,16 @@ SECONDS = 30.0
 
 
 def kinesis_client(
-    endpoint_url: str, region: str = REGION, *, verify: bool | str = True, attempts: int = 3, access_key: str = ACCESS_KEY
+    endpoint_url: str,
+    region: str = REGION,
+    *,
+    verify: bool | str = True,
+    attempts: int = 3,
+    access_key: str = ACCESS_KEY,
+    answer_seconds: float = 60.0,
 ) -> Any:
-    """`verify` is a file with the certificate authority of an https endpoint, `attempts` how often a call is tried."""
+    """`verify` is a file with the certificate authority of an https endpoint, `attempts` how often a call is tried, and
+    `answer_seconds` how long an answer is waited for."""
     return botocore.session.Session().create_client(
         "kinesis",
         region_name=region,
@@ -25,7 +32,12 @@ def kinesis_client(
         aws_access_key_id=access_key,
         aws_secret_access_key=SECRET_KEY,
         # The endpoint is on the loopback: a proxy of the machine is not for it.
-        config=Config(proxies={}, retries={"mode": "standard", "total_max_attempts": attempts}, parameter_validation=False),
+        config=Config(
+            proxies={},
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            parameter_validation=False,
+            read_timeout=answer_seconds,
+        ),
     )
 
 

@@ -1,7 +1,9 @@
 """Whole reads and reshards over the model, for tests that judge what came out."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from bridge.embedded.fault_document import read_document
+from bridge.embedded.fault_plan import FaultPlan
 from bridge.embedded.kinesis_model import KinesisModel
 from bridge.embedded.shard import Shard
 from bridge.embedded.shard_listing import ShardFilter, filtered_shards
@@ -45,3 +47,9 @@ def listed(model: KinesisModel, wanted: ShardFilter, now: float) -> list[int]:
 def put(model: KinesisModel, keys: list[str], now: float, data: bytes = b"x", stream: str = "orders") -> list[str]:
     """Sequence numbers, empty where a record was throttled."""
     return model.put_records(stream, keys, None, [data] * len(keys), now).sequence_numbers
+
+
+def inject(model: KinesisModel, *faults: dict[str, Any], seed: int = 0, now: float = NOW) -> FaultPlan:
+    """The faults of a document, in place of those before."""
+    model.faults = FaultPlan(read_document({"seed": seed, "faults": list(faults)}), now)
+    return model.faults
