@@ -10,14 +10,16 @@ from bridge.core.quotas import ITERATOR_LIFETIME_S, RECORD_BYTES_MAX_DEFAULT
 from bridge.embedded.kinesis_errors import (
     ExpiredNextTokenException,
     InvalidArgumentException,
+    ResourceNotFoundException,
     constraint_broken,
 )
 from bridge.embedded.kinesis_model import KinesisModel
 from bridge.embedded.position_tokens import ShardPage, read_page
 from bridge.embedded.request_fields import RequestFields, hash_key_number
 from bridge.embedded.shard import milliseconds
-from bridge.embedded.shard_listing import FILTER_TYPES, ShardFilter, filtered_shards, kept_shards, shard_shape
+from bridge.embedded.shard_listing import FILTER_MEMBERS, FILTER_TYPES, ShardFilter, filtered_shards, kept_shards, shard_shape
 from bridge.embedded.stream import Stream, max_record_bytes
+from bridge.embedded.stream_settings import SETTINGS_OPERATIONS
 
 Answer = dict[str, Any]
 Operation = Callable[[KinesisModel, RequestFields, float], Answer]
@@ -110,6 +112,9 @@ def list_shards(model: KinesisModel, request: RequestFields, now: float) -> Answ
         stream, wanted, first = _continued(model, request, now)
     else:
         stream = model.streams.find(request.stream(), now)
+        created_at = request.timestamp("StreamCreationTimestamp")
+        if created_at is not None and int(created_at) != int(stream.created_at):
+            raise ResourceNotFoundException(f"No stream {stream.name} was created at {created_at}.")
         wanted, first = _shard_filter(request), 0
     if stream.status(now) in ("CREATING", "DELETING"):
         raise model.streams.in_use(stream, now)
@@ -161,11 +166,6 @@ def update_shard_count(model: KinesisModel, request: RequestFields, now: float) 
     }
 
 
-def update_max_record_size(model: KinesisModel, request: RequestFields, now: float) -> Answer:
-    model.update_max_record_size(request.stream(), request.integer("MaxRecordSizeInKiB"), now)
-    return {}
-
-
 def _description(stream: Stream, now: float) -> Answer:
     return {
         "StreamName": stream.name,
@@ -174,7 +174,7 @@ def _description(stream: Stream, now: float) -> Answer:
         "StreamModeDetails": {"StreamMode": stream.mode},
         "RetentionPeriodHours": stream.retention_hours,
         "StreamCreationTimestamp": stream.created_at,
-        "EnhancedMonitoring": [{"ShardLevelMetrics": []}],
+        "EnhancedMonitoring": [{"ShardLevelMetrics": stream.shard_level_metrics}],
         "EncryptionType": "NONE",
     }
 
@@ -195,6 +195,9 @@ def _shard_filter(request: RequestFields) -> ShardFilter:
     if members is None:
         return ShardFilter()
     kind = _one_of(FILTER_TYPES, members.text("Type"), "shardFilter.type")
+    for member, types in FILTER_MEMBERS.items():
+        if members.has(member) and kind not in types:
+            raise InvalidArgumentException(f"{member} must not be given with a ShardFilter of type {kind}.")
     return ShardFilter(kind, members.optional_text("ShardId"), members.timestamp("Timestamp"))
 
 
@@ -227,6 +230,6 @@ CONTROL_OPERATIONS: dict[str, Operation] = {
     "SplitShard": split_shard,
     "MergeShards": merge_shards,
     "UpdateShardCount": update_shard_count,
-    "UpdateMaxRecordSize": update_max_record_size,
     "UpdateStreamRecordDistributionStrategy": update_distribution,
+    **SETTINGS_OPERATIONS,
 }

@@ -22,6 +22,13 @@ STREAM_OPERATIONS = (
     "UpdateShardCount",
     "UpdateMaxRecordSize",
     "UpdateStreamRecordDistributionStrategy",
+    "IncreaseStreamRetentionPeriod",
+    "DecreaseStreamRetentionPeriod",
+    "AddTagsToStream",
+    "RemoveTagsFromStream",
+    "ListTagsForStream",
+    "EnableEnhancedMonitoring",
+    "DisableEnhancedMonitoring",
 )
 
 ACCOUNT_OPERATIONS = ("ListStreams",)

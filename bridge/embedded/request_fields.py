@@ -102,6 +102,15 @@ class RequestFields:
             raise SerializationException(f"{member} is not a map of strings.")
         return found
 
+    def text_list(self, member: str) -> list[str]:
+        """A list of strings; raises ValidationException when it is missing."""
+        found = self._members.get(member)
+        if found is None:
+            raise _missing(member)
+        if not isinstance(found, list) or not all(isinstance(value, str) for value in found):
+            raise SerializationException(f"{member} is not a list of strings.")
+        return found
+
 
 @lru_cache(maxsize=65_536)
 def hash_key_number(text: str, member: str) -> int:

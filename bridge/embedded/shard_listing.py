@@ -16,6 +16,10 @@ FILTER_TYPES = (
 )
 
 
+FILTER_MEMBERS = {"ShardId": ("AFTER_SHARD_ID",), "Timestamp": ("AT_TIMESTAMP", "FROM_TIMESTAMP")}
+"""Members that go with some types only."""
+
+
 class ShardFilter(NamedTuple):
     """`shard_id` goes with AFTER_SHARD_ID, `timestamp` (seconds since the epoch) with AT_TIMESTAMP and FROM_TIMESTAMP."""
 

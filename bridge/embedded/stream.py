@@ -52,9 +52,11 @@ class Stream:
         self.distribution = "USER_PARTITION_KEY"
         self.max_record_bytes = RECORD_BYTES_MAX_DEFAULT
         self.retention_hours = RETENTION_HOURS_DEFAULT
+        self.shard_level_metrics: list[str] = []
         self.tags: dict[str, str] = {}
         self.scalings: list[float] = []
         self.shown_status: str | None = None
+        self._horizon_floor = now
         starts = uniform_starts(shard_count)
         ranges = [(start, following - 1) for start, following in pairwise([*starts, HASH_KEYS])]
         self.shards = [Shard(index, hash_keys, now) for index, hash_keys in enumerate(ranges)]
@@ -85,7 +87,12 @@ class Stream:
 
     def trim_horizon(self, now: float) -> float:
         """Records that arrived before this moment are gone; never before the stream's creation."""
-        return max(self.created_at, now - self.retention_hours * 3600)
+        return max(self._horizon_floor, now - self.retention_hours * 3600)
+
+    def keep_for(self, hours: int, now: float) -> None:
+        """Changes the retention; what is gone stays gone."""
+        self._horizon_floor = self.trim_horizon(now)
+        self.retention_hours = hours
 
     def route(self, partition_keys: list[str]) -> tuple[list[int], list[int]]:
         """For each key the index into `open_shards` and its bytes of UTF-8; raises ValidationException."""

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bridge.embedded.kinesis_errors import (
-    InvalidArgumentException,
     LimitExceededException,
     ResourceInUseException,
     ResourceNotFoundException,
+    ValidationException,
     constraint_broken,
 )
 from bridge.embedded.stream import Stream
@@ -47,7 +47,7 @@ class StreamRegistry:
     def create(self, name: str, shard_count: int, now: float) -> Stream:
         """Raises ValidationException, ResourceInUseException, LimitExceededException."""
         if not _NAME.fullmatch(name):
-            raise constraint_broken(name, "streamName", "satisfy regular expression pattern: [a-zA-Z0-9_.-]+")
+            raise _bad_name(name)
         if shard_count < 1:
             raise constraint_broken(shard_count, "shardCount", "have value greater than or equal to 1")
         streams = self.all(now)
@@ -79,7 +79,7 @@ class StreamRegistry:
         return [self._streams[name] for name in sorted(self._streams)]
 
     def find(self, stream: str, now: float) -> Stream:
-        """The stream of a name or ARN in any state; raises ResourceNotFoundException, InvalidArgumentException."""
+        """The stream of a name or ARN in any state; raises ResourceNotFoundException, ValidationException."""
         name = stream
         if stream.startswith("arn:"):
             name = stream.partition(":stream/")[2]
@@ -91,7 +91,7 @@ class StreamRegistry:
             found = self._streams.get(name)
         if found is None:
             if not _NAME.fullmatch(name):
-                raise InvalidArgumentException(f"{name!r} is not the name of a stream.")
+                raise _bad_name(name)
             raise self._not_found(name)
         return found
 
@@ -99,7 +99,7 @@ class StreamRegistry:
         """The stream of a name in any state, or None."""
         try:
             return self.find(name, now)
-        except (ResourceNotFoundException, InvalidArgumentException):
+        except (ResourceNotFoundException, ValidationException):
             return None
 
     def serving(self, stream: str, now: float) -> Stream:
@@ -149,3 +149,7 @@ class StreamRegistry:
         return ResourceInUseException(
             f"Stream {stream.name} under account {self.account.number} not ACTIVE, instead in state {stream.status(now)}"
         )
+
+
+def _bad_name(name: str) -> ValidationException:
+    return constraint_broken(name, "streamName", "satisfy regular expression pattern: [a-zA-Z0-9_.-]{1,128}")

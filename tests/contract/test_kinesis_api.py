@@ -1,7 +1,7 @@
 """Records through the Kinesis API: what right calls get, on every endpoint that speaks it.
 
-DIFFERENCES names the tests of which kinesalite gives another answer, and why ours is the one to follow; such a test
-then asserts what kinesalite does instead.
+`kinesis_differences` names the tests of which kinesalite gives another answer, and why; such a test then asserts what
+kinesalite does instead.
 """
 
 import hashlib
@@ -10,11 +10,7 @@ from itertools import pairwise
 
 from bridge.core.quotas import HASH_KEY_MAX, MIB
 from tests.contract.kinesis_calls import FIRST, SECOND, error_code, put_numbered, records_of, shards_of, wait_active
-
-DIFFERENCES = {
-    "test_the_end_of_a_closed_shard": "has no ChildShards, of 2020, and says the end only where nothing was read",
-    "test_large_records": "does not know UpdateMaxRecordSize, of 2025, and refuses bodies above 7 MiB",
-}
+from tests.contract.kinesis_differences import DIFFERENCES  # noqa: F401 (the fixture `differs` looks here)
 
 
 def test_put_records_answers_in_order_with_the_shards_of_the_md5_hashes(client, stream):

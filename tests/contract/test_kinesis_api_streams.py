@@ -1,7 +1,7 @@
 """Streams and shards through the Kinesis API: what right calls get, on every endpoint that speaks it.
 
-DIFFERENCES names the tests of which kinesalite gives another answer, and why ours is the one to follow; such a test
-then asserts what kinesalite does instead.
+`kinesis_differences` names the tests of which kinesalite gives another answer, and why; such a test then asserts what
+kinesalite does instead.
 """
 
 import time
@@ -11,18 +11,10 @@ from botocore.exceptions import ClientError
 
 from bridge.core.quotas import HASH_KEY_MAX
 from tests.contract.kinesis_calls import FIRST, SECOND, error_code, put_numbered, records_of, shards_of, wait_active
+from tests.contract.kinesis_differences import DIFFERENCES  # noqa: F401 (the fixture `differs` looks here)
 from tests.servers.fixtures import unique
 from tests.servers.kinesis import create_stream
 from tests.servers.process import wait_until
-
-DIFFERENCES = {
-    "test_paging_of_list_shards": "ignores MaxResults and gives no NextToken",
-    "test_shard_filter": "ignores ShardFilter, of 2020",
-    "test_a_stream_by_its_arn": "does not know StreamARN, of 2022",
-    "test_uniform_scaling": "does not know UpdateShardCount",
-    "test_merging_names_the_shards_in_either_order": "wants the lower shard first, which the MergeShards page does not ask for",
-    "test_paging_of_describe_stream": "ignores Limit and ExclusiveStartShardId",
-}
 
 
 def test_a_new_stream_tiles_the_hash_keys_with_equal_open_shards(client, stream):

@@ -100,6 +100,14 @@ def test_a_request_at_its_limits_is_taken():
     assert all(put(model, ["\N{GRINNING FACE}" * 128] * 10, NOW, bytes(MIB - 512)))
 
 
+def test_the_size_of_a_request_counts_its_partition_keys():
+    model = new_model(shards=2, enforce_limits=False)
+    datas = [bytes(MIB - 1)] * 10
+    assert model.put_records("orders", ["k"] * 10, None, datas, NOW).errors == {}
+    with pytest.raises(errors.InvalidArgumentException):
+        model.put_records("orders", ["k"] * 10 + ["k"], None, [*datas, b""], NOW)
+
+
 def test_dry_run_checks_and_stores_nothing():
     model = new_model()
     with pytest.raises(errors.DryRunOperationException):

@@ -192,3 +192,16 @@ def test_a_clock_that_is_set_back_keeps_arrivals_and_numbers_in_order():
     numbers = put(model, ["a"], NOW) + put(model, ["b"], NOW - 30)
     assert int(numbers[0]) < int(numbers[1])
     assert read_arrivals(model, NOW) == sorted(read_arrivals(model, NOW))
+
+
+def test_a_longer_retention_does_not_bring_back_what_is_gone():
+    model = new_model()
+    stream = model.streams.find("orders", NOW)
+    put(model, ["gone"], NOW)
+    put(model, ["kept"], NOW + 3600)
+    now = NOW + 86_400 + 1800
+    stream.keep_for(48, now)
+    assert [record.partition_key for record in read_shard(model, "orders", FIRST, now)] == ["kept"]
+    assert [record.partition_key for record in read_shard(model, "orders", FIRST, NOW + 86_400 * 2)] == ["kept"]
+    stream.keep_for(24, NOW + 86_400 * 2)
+    assert read_shard(model, "orders", FIRST, NOW + 86_400 * 2) == []
