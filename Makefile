@@ -25,7 +25,7 @@ lock: setup  ## Resolves the lock files again (add UPGRADE=--upgrade for newer v
 	$(UV_COMPILE) $(UPGRADE) pyproject.toml --group dev -o requirements-dev.lock
 	$(UV_COMPILE) $(UPGRADE) --group build -o requirements-build.lock
 
-# The servers of the tests. Their versions are pinned beside the code that starts them; Java 17, Maven and Node are the machine's.
+# The servers of the tests. Their versions are pinned beside the code that starts them; Java 17, Maven, Node and Go are the machine's.
 .tools/kafka/.ready: tests/servers/kafka/pom.xml
 	@command -v java >/dev/null && command -v mvn >/dev/null || { echo "Java 17 or later and Maven are needed"; exit 1; }
 	rm -rf $(@D) && mkdir -p $(@D)
@@ -39,10 +39,19 @@ lock: setup  ## Resolves the lock files again (add UPGRADE=--upgrade for newer v
 	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
+# Built from its source, once: minutes of work for the machine. Such a Helm has to be told which Kubernetes it renders for.
+HELM_KUBERNETES := $(foreach part,Major=1 Minor=37,-X helm.sh/helm/v3/pkg/chartutil.k8sVersion$(part))
+.tools/helm/.ready: tests/servers/helm/module.txt
+	@command -v go >/dev/null || { echo "Go is needed"; exit 1; }
+	rm -rf $(@D) && mkdir -p $(@D)
+	GOBIN='$(CURDIR)/$(@D)' GOFLAGS= go install -ldflags='-s -w $(HELM_KUBERNETES)' "$$(cat $<)"
+	@touch $@
+
 .PHONY: servers
-servers:  ## Fetches the Kafka and the Kinesis emulator that the tests start, where that is possible
+servers:  ## Fetches what the tests start, where that is possible: Kafka, a Kinesis emulator, and the Helm that renders the chart
 	-@$(MAKE) --no-print-directory .tools/kafka/.ready
 	-@$(MAKE) --no-print-directory .tools/kinesalite/.ready
+	-@$(MAKE) --no-print-directory .tools/helm/.ready
 
 # `exec` and the variable: a run whose make is killed, by whatever signal, ends too and takes its servers along.
 PYTEST = exec env BRIDGE_TEST_END_WITH_PARENT=1 $(BIN)/python -m pytest
@@ -77,6 +86,10 @@ image:  ## Container image IMAGE:version, where docker, podman or buildah can bu
 	esac; \
 	set -x; $$build --tag $(IMAGE):$(VERSION) --label org.opencontainers.image.revision="$$(git rev-parse HEAD)" \
 		$(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) .
+
+.PHONY: chart
+chart: setup .tools/helm/.ready  ## Chart and Dockerfile: linted, rendered with every example of values, and all of that checked
+	BRIDGE_REQUIRE_REAL=1 $(PYTEST) $(wildcard tests/*/test_chart*.py tests/consistency/test_image*.py)
 
 PYTHON_VERSIONS := 3.11 3.12 3.13
 # On PATH (where a shim may stand for a version that is not active), else where pyenv keeps its versions.

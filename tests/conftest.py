@@ -13,6 +13,7 @@ import pytest
 
 from tests.servers.fixtures import (  # noqa: F401 (pytest finds fixtures by name here)
     NEEDS_A_SERVER,
+    helm,
     kafka,
     kinesalite,
     new_stream,

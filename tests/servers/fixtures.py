@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from tests.servers.helm import Helm, missing_for_helm
 from tests.servers.kafka import RunningKafka, missing_for_kafka, running_kafka
 from tests.servers.kinesalite import RunningKinesalite, missing_for_kinesalite, running_kinesalite
 from tests.servers.kinesis import create_stream, kinesis_client
 from tests.servers.topics import create_topic
 
-NEEDS_A_SERVER = frozenset({"kafka", "own_kafka", "kinesalite", "own_kinesalite"})
+NEEDS_A_SERVER = frozenset({"kafka", "own_kafka", "kinesalite", "own_kinesalite", "helm"})
 """A test that asks for one of these gets the marker `real`."""
 
 _number = itertools.count(1)
@@ -80,3 +81,10 @@ def new_stream(kinesalite: RunningKinesalite) -> NewStream:
         return stream
 
     return create
+
+
+@pytest.fixture(scope="session")
+def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """No server, but fetched and missed like one."""
+    skip_if(missing_for_helm())
+    return Helm(tmp_path_factory.mktemp("helm"))
