@@ -15,7 +15,7 @@ from loadtest.machine import machine_facts
 from loadtest.report import PartReport, document, print_report
 from loadtest.runner import run_scenario
 from loadtest.scenario import Scenario, load_scenarios
-from loadtest.servers import Targets
+from loadtest.servers import Targets, given_kinesis
 from tests.servers.process import NotReadyError
 
 RESULTS = Path(__file__).with_name("results")
@@ -31,7 +31,9 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else TABLE_COLUMNS)
     try:
         targets = _targets(options)
-        chosen = _chosen(load_scenarios(), options.scenario or None, options.part)
+        chosen = _chosen(load_scenarios(), options.scenario, options.part)
+        if targets.stream is not None:
+            given_kinesis(targets, targets.stream)
     except LoadTestError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_USAGE
@@ -77,7 +79,9 @@ def _targets(options: argparse.Namespace) -> Targets:
 def _run(console: Console, name: str, scenario: Scenario, targets: Targets, results: Path) -> bool:
     started = datetime.datetime.now(datetime.UTC)
     machine = machine_facts()
-    reports: list[PartReport] = run_scenario(name, scenario, targets, lambda text: console.print(text, highlight=False))
+    reports: list[PartReport] = run_scenario(
+        name, scenario, targets, lambda text: console.print(text, highlight=False, soft_wrap=True)
+    )
     print_report(console, name, scenario.about, reports)
     found = document(name, started.isoformat(timespec="seconds"), machine, reports)
     results.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,8 @@ class Sample:
     wall_s: float = 0.0
     shards: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     """By shard: records put, records throttled, bytes put."""
+    busy_s: tuple[float, float] = (0.0, 0.0)
+    """Work of the bridge's cores and of the others, by whatever process."""
     delivery: Mapping[str, float] = field(default_factory=dict)
     """The histogram of deliveries: upper edge -> cumulative count."""
 
@@ -84,7 +86,7 @@ def start_bridge(daemon: Daemon, cores: Cores, replica: int = 0) -> None:
     daemon.wait_ready()
 
 
-def sample(daemon: Daemon) -> Sample:
+def sample(daemon: Daemon, cores: Cores) -> Sample:
     """What the process has done so far; the clocks, /proc and its metrics are read in direct succession."""
     metrics = daemon.metrics()
     at_s, wall_s, cpu_s = time.monotonic(), time.time(), usage.cpu_s(daemon.process.pid)
@@ -100,5 +102,6 @@ def sample(daemon: Daemon) -> Sample:
         throttled=sum(throttled.values()),
         wall_s=wall_s,
         shards={shard: (records, throttled.get(shard, 0.0), size.get(shard, 0.0)) for shard, records in put.items()},
+        busy_s=(usage.busy_s(cores.bridge), usage.busy_s(cores.others)),
         delivery=metrics.by_label("bridge_delivery_seconds_bucket", "le"),
     )

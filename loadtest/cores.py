@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from loadtest.figures import Figures
+
 
 @dataclass(frozen=True, slots=True)
 class Cores:
@@ -31,6 +33,16 @@ def share_out(available: set[int], replicas: int = 1) -> Cores:
         return Cores((), ())
     bridges = max(1, min(replicas, len(cores) // 2))
     return Cores(tuple(cores[:bridges]), tuple(cores[bridges:]))
+
+
+def busy_figures(cores: Cores, busy_s_per_s: tuple[float, float]) -> Figures:
+    """Use of the bridge's cores and of the others, 0 to 1; nothing where nothing is pinned."""
+    if not cores.bridge:
+        return {}
+    return {
+        "bridge_cores_busy": busy_s_per_s[0] / len(cores.bridge),
+        "other_cores_busy": busy_s_per_s[1] / len(cores.others),
+    }
 
 
 def available_cores() -> set[int]:

@@ -10,9 +10,10 @@ from typing import Any
 
 from loadtest import usage
 from loadtest.bridges import Sample, bridge_settings, running_bridge, sample
-from loadtest.cores import pinned
+from loadtest.cores import busy_figures, pinned
 from loadtest.errors import LoadTestError
 from loadtest.figures import Figures
+from loadtest.flow import EXIT_TIMEOUT_S, wait_left
 from loadtest.jobs import BaselineJob, last_told, write_job
 from loadtest.keys import KEY_BYTES
 from loadtest.production import preload
@@ -25,7 +26,6 @@ POLL_S = 0.5
 """How often the bridge's metrics are read: that costs it CPU time too."""
 
 STALL_TIMEOUT_S = 60.0
-EXIT_TIMEOUT_S = 60.0
 
 
 def run_drain(stage: Stage, part: Part, drain: Drain) -> Outcome:
@@ -49,9 +49,10 @@ def run_drain(stage: Stage, part: Part, drain: Drain) -> Outcome:
                 speed = _baseline_round(stage, part, drain, topic)
                 stage.say(f"round {number}, baseline: {_text(speed)}")
                 baselines.append(speed)
-    figures = _bridge_figures(part, median_speed(bridges), max(memory))
+    bridge = median_speed(bridges)
+    figures = _bridge_figures(part, bridge, max(memory)) | busy_figures(stage.cores, bridge.busy_s_per_s)
     if baselines:
-        figures |= _baseline_figures(median_speed(bridges), median_speed(baselines))
+        figures |= _baseline_figures(bridge, median_speed(baselines))
     rounds = {"bridge": [asdict(speed) for speed in bridges], "baseline": [asdict(speed) for speed in baselines]}
     return Outcome(figures, settings, {"rounds": rounds})
 
@@ -87,10 +88,10 @@ def _bridge_round(stage: Stage, part: Part, drain: Drain, topic: str) -> tuple[S
     with stage.kafka.group() as group, kinesis.stream(part.shards) as stream:
         settings = bridge_settings(part, stage.kafka.address, kinesis, group, (topic, stream))
         with running_bridge(settings, kinesis.environment, stage.cores) as daemon:
-            samples = _samples_until_done(lambda: sample(daemon), drain.backlog_records, daemon.process)
+            samples = _samples_until_done(lambda: sample(daemon, stage.cores), drain.backlog_records, daemon.process)
             peak_bytes = usage.peak_memory_bytes(daemon.process.pid)
             daemon.terminate()
-            daemon.wait_exit(EXIT_TIMEOUT_S)
+            wait_left(daemon)
     return speed_of(samples, drain.backlog_records, drain.warm_up_share), peak_bytes, settings
 
 

@@ -39,6 +39,8 @@ FIGURES: dict[str, Figure] = {
     "histogram_p99_ms": Figure("the same by bridge_delivery_seconds: 99th percentile, ms", 1),
     "records_per_cpu_s": Figure("records per CPU second of the bridge"),
     "cpu_use": Figure("CPU seconds a second of the bridge", 2),
+    "bridge_cores_busy": Figure("use of the bridge's cores, by whatever process", 2),
+    "other_cores_busy": Figure("use of the other cores, by whatever process", 2),
     "baseline_records_per_s": Figure("baseline: records/s"),
     "baseline_records_per_cpu_s": Figure("baseline: records per CPU second"),
     "baseline_cpu_use": Figure("baseline: CPU seconds a second", 2),

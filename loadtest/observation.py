@@ -63,24 +63,20 @@ class Observer:
         return Moment(time.time(), {number: samples[-1] for number, samples in self._current.items() if samples})
 
     def tick(self) -> Sample:
-        """One sample of each replica that is watched; returns their sum."""
+        """One sample of each replica that is watched; returns the sum over all processes that there were."""
         for number, daemon in self._replicas.items():
             if number in self._away:
                 continue
             if (status := daemon.process.exit_status()) is not None:
                 raise LoadTestError(f"replica {number} ended with status {status}\n{daemon.process.log_tail()}")
-            self._current[number].append(sample(daemon))
-        latest = [samples[-1] for samples in self._current.values() if samples]
+            self._current[number].append(sample(daemon, self._stage.cores))
+        latest = [samples[-1] for samples in self._lives if samples]
         return Sample(
             at_s=time.monotonic(),
             cpu_s=sum(one.cpu_s for one in latest),
             records=sum(one.records for one in latest),
             throttled=sum(one.throttled for one in latest),
         )
-
-    def confirmed(self) -> float:
-        """Records that all processes of all replicas have had confirmed."""
-        return sum(samples[-1].records for samples in self._lives if samples)
 
     def leave(self, number: int) -> None:
         """The replica is about to stop: it is not sampled any more."""

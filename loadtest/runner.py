@@ -27,6 +27,8 @@ def _say_of_part(say: Callable[[str], None], name: str, part: Part, text: str) -
 
 def _run_part(part: Part, kafka: Kafka, targets: Targets, available: set[int], say: Callable[[str], None]) -> PartReport:
     cores = share_out(available, part.replicas)
+    if targets.stream is not None:
+        say(f"{_written(part)} to your stream {targets.stream}; they stay there")
     with pinned(cores.others), kinesis_for(targets, part) as kinesis:
         outcome = measure(Stage(kafka, kinesis, cores, say), part)
     return PartReport(part, outcome, judge(part.verdicts, outcome.figures), cores.text())
@@ -38,3 +40,14 @@ def measure(stage: Stage, part: Part) -> Outcome:
         return run_drain(stage, part, part.drain)
     assert part.window is not None, "a part has either drain or window"
     return run_window(stage, part, part.window)
+
+
+def _written(part: Part) -> str:
+    """What a part writes to a stream, for whom it belongs to."""
+    if part.drain is not None:
+        count = f"{part.drain.backlog_records * part.drain.rounds * (2 if part.drain.baseline else 1):,} records go"
+    elif part.window is not None and part.window.rate is not None:
+        count = f"{part.window.rate:g} records/s for {part.window.total_s:g} s go"
+    else:
+        count = "as many records as it takes for some minutes go"
+    return f"{count}, of {part.value_bytes_mean:g} random bytes with partition keys from key-00000000 on,"

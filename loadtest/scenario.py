@@ -12,7 +12,13 @@ from loadtest.figures import FIGURES
 SCENARIOS = Path(__file__).with_name("scenarios.yaml")
 
 Share = Annotated[float, Field(gt=0, le=1)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(ge=0)]
+MEASURED_S_MIN = 3.0
+"""Two whole seconds lie in it, wherever it begins: figures are counted by whole seconds."""
+
+MeasuredSeconds = Annotated[float, Field(ge=MEASURED_S_MIN)]
+
+Weight = Annotated[float, Field(gt=0)]
 ValueBytes = Annotated[int, Field(ge=8, le=1024 * 1024 - 256)]
 """The first 8 bytes of a value say when it was produced."""
 
@@ -47,16 +53,16 @@ class CoWriter(_Data):
     shard_share: Share
     """Part of the shard's limit of records or bytes, whichever binds, that it writes at."""
     value_bytes: ValueBytes
-    duration_s: Seconds
-    recovery_s: Seconds
+    duration_s: MeasuredSeconds
+    recovery_s: MeasuredSeconds
     """How long the shard is watched after the co-writer has stopped."""
 
 
 class Absence(_Data):
     """One replica leaves in the middle of the window and comes back."""
 
-    after_s: Seconds
-    duration_s: Seconds
+    after_s: MeasuredSeconds
+    duration_s: MeasuredSeconds
     rebalance_s: Seconds
     """For so long after a replica left or came, seconds over a limit are counted as those of the rebalance."""
 
@@ -65,11 +71,30 @@ class Window(_Data):
     """Records are carried all the time; what happens between two moments is measured."""
 
     warm_up_s: Seconds
-    duration_s: Seconds
+    duration_s: MeasuredSeconds
     rate: float | None = Field(default=None, gt=0)
     """Records a second, paced; null: more than the stream can take, preloaded."""
     co_writer: CoWriter | None = None
     absence: Absence | None = None
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> "Window":
+        if away := self.absence:
+            if away.duration_s < away.rebalance_s + MEASURED_S_MIN:
+                raise ValueError(
+                    f"absence.duration_s: write more than rebalance_s and {MEASURED_S_MIN:g} s, or nothing is left to measure"
+                )
+            if self.duration_s < away.after_s + away.duration_s + away.rebalance_s + MEASURED_S_MIN:
+                raise ValueError(
+                    f"duration_s: write more than absence.after_s, duration_s, rebalance_s and {MEASURED_S_MIN:g} s together"
+                )
+        return self
+
+    @property
+    def total_s(self) -> float:
+        """From the beginning of the warm-up to the end of everything."""
+        after = self.co_writer.duration_s + self.co_writer.recovery_s if self.co_writer else 0.0
+        return self.warm_up_s + self.duration_s + after
 
 
 class Limit(_Data):
@@ -91,7 +116,7 @@ class Part(_Data):
     name: str
     partitions: int = Field(ge=1)
     keys: Keys
-    value_bytes: ValueBytes | dict[ValueBytes, float]
+    value_bytes: ValueBytes | Annotated[dict[ValueBytes, Weight], Field(min_length=1)]
     """Of every value, or size -> weight."""
     shards: int = Field(ge=1)
     limits: bool = True

@@ -25,7 +25,7 @@ from tests.servers.kafka import missing_for_kafka, running_kafka
 from tests.servers.kinesis import REGION, is_active, kinesis_client
 from tests.servers.process import temporary_folder, wait_until
 
-ADMIN_TIMEOUT_S = 30.0
+ADMIN_TIMEOUT_S = 20.0
 READY_TIMEOUT_S = 30.0
 READERS_MAX = 16
 CO_WRITER_KEY = "co-writer-access-key"
@@ -62,12 +62,16 @@ def kafka_for(targets: Targets) -> Iterator[KafkaAddress]:
 
 
 class Kafka:
-    """Topics and groups of a run; what it made it removes."""
+    """Topics and groups of a run; what it made it removes. Raises LoadTestError when no broker answers."""
 
     def __init__(self, address: KafkaAddress) -> None:
         self.address = address
-        # Its broker may be stopped before it is: no lines about that.
-        self._admin = AdminClient(address.client_properties({"log_level": 2}))
+        try:
+            # Its broker may be stopped before it is: no lines about that.
+            self._admin = AdminClient(address.client_properties({"log_level": 2}))
+            self._admin.list_topics(timeout=ADMIN_TIMEOUT_S)
+        except KafkaException as error:
+            raise LoadTestError(f"Kafka at {address.bootstrap_servers}: {_reason(error)}") from error
 
     @contextlib.contextmanager
     def topic(self, partitions: int) -> Iterator[str]:
@@ -77,12 +81,18 @@ class Kafka:
         new = NewTopic(name, num_partitions=partitions, replication_factor=-1, config={"retention.ms": "3600000"})
         try:
             self._admin.create_topics([new], operation_timeout=ADMIN_TIMEOUT_S)[name].result(ADMIN_TIMEOUT_S)
-        except KafkaException as error:
-            raise LoadTestError(f"--bootstrap-servers {self.address.bootstrap_servers}: topic {name}: {error}") from error
+        except (KafkaException, TimeoutError) as error:
+            raise LoadTestError(f"topic {name} could not be made: {_reason(error)}") from error
         try:
             yield name
         finally:
-            self._admin.delete_topics([name], operation_timeout=ADMIN_TIMEOUT_S)[name].result(ADMIN_TIMEOUT_S)
+            self._remove(name)
+
+    def _remove(self, topic: str) -> None:
+        try:
+            self._admin.delete_topics([topic], operation_timeout=ADMIN_TIMEOUT_S)[topic].result(ADMIN_TIMEOUT_S)
+        except (KafkaException, TimeoutError) as error:
+            raise LoadTestError(f"topic {topic} could not be removed, please remove it: {_reason(error)}") from error
 
     @contextlib.contextmanager
     def group(self) -> Iterator[str]:
@@ -102,7 +112,14 @@ class Kafka:
             self._admin.delete_consumer_groups([group], request_timeout=ADMIN_TIMEOUT_S)[group].result(ADMIN_TIMEOUT_S)
         except KafkaException as error:
             return bool(error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND)
+        except TimeoutError:
+            return False
         return True
+
+
+def _reason(error: KafkaException | TimeoutError) -> str:
+    """In Kafka's words."""
+    return str(error.args[0].str()) if isinstance(error, KafkaException) else f"no answer within {ADMIN_TIMEOUT_S:g} s"
 
 
 class Kinesis:
@@ -170,7 +187,7 @@ class Kinesis:
 def kinesis_for(targets: Targets, part: Part) -> Iterator[Kinesis]:
     """The service of the command line, else an embedded one as the part asks for."""
     if targets.stream is not None:
-        yield _given(targets, targets.stream)
+        yield given_kinesis(targets, targets.stream)
         return
     with contextlib.ExitStack() as stack:
         options = ["--latency", str(part.latency_ms / 1000)]
@@ -198,7 +215,8 @@ def _certificate(folder: Path, ca_file: Path) -> list[str]:
     return ["--certificate", str(certificate), "--key", str(key)]
 
 
-def _given(targets: Targets, stream: str) -> Kinesis:
+def given_kinesis(targets: Targets, stream: str) -> Kinesis:
+    """The user's own stream. Raises LoadTestError when it cannot be described or is not active."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
     region = targets.region or Session().get_config_variable("region")
     if region is None:

@@ -18,6 +18,8 @@ class Speed:
     """CPU seconds a second."""
     requests_per_s: float
     records_per_request: float
+    busy_s_per_s: tuple[float, float] = (0.0, 0.0)
+    """Work of the bridge's cores and of the others, by whatever process, in CPU seconds a second."""
 
 
 def speed_of(samples: Sequence[Sample], backlog_records: int, warm_up_share: float) -> Speed:
@@ -39,6 +41,10 @@ def speed_between(first: Sample, last: Sample) -> Speed:
         cpu_use=cpu_s / seconds,
         requests_per_s=requests / seconds,
         records_per_request=(last.put_records - first.put_records) / requests if requests else 0.0,
+        busy_s_per_s=(
+            (last.busy_s[0] - first.busy_s[0]) / seconds,
+            (last.busy_s[1] - first.busy_s[1]) / seconds,
+        ),
     )
 
 
@@ -50,4 +56,8 @@ def median_speed(speeds: Sequence[Speed]) -> Speed:
         cpu_use=median(speed.cpu_use for speed in speeds),
         requests_per_s=median(speed.requests_per_s for speed in speeds),
         records_per_request=median(speed.records_per_request for speed in speeds),
+        busy_s_per_s=(
+            median(speed.busy_s_per_s[0] for speed in speeds),
+            median(speed.busy_s_per_s[1] for speed in speeds),
+        ),
     )

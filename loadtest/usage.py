@@ -1,6 +1,7 @@
 """What a process uses: CPU time and memory, from /proc (proc(5))."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 _UTIME, _STIME = 11, 12
@@ -19,3 +20,18 @@ def peak_memory_bytes(pid: int) -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     raise ProcessLookupError(f"process {pid} has ended")
+
+
+_IDLE = slice(3, 5)
+"""`idle` and `iowait` among the columns of a core in /proc/stat; `guest` time is in `user` already."""
+
+
+def busy_s(cores: Collection[int]) -> float:
+    """Seconds that these cores have worked since the start of the machine, for whomever."""
+    ticks = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *columns = line.split()
+        if name.startswith("cpu") and name[3:].isdecimal() and int(name[3:]) in cores:
+            counts = [int(column) for column in columns[:8]]
+            ticks += sum(counts) - sum(counts[_IDLE])
+    return ticks / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,83 @@
+"""Records that flow from a topic through replicas of the bridge into a stream, for as long as a window needs them."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loadtest.bridges import bridge_settings, running_bridge
+from loadtest.capacity import Capacity
+from loadtest.errors import LoadTestError
+from loadtest.keys import KEY_BYTES
+from loadtest.observation import Observer
+from loadtest.production import generator_job, preload, running_generator
+from loadtest.scenario import Part, Window
+from loadtest.stage import Stage
+from tests.integration.daemon import Daemon
+from tests.servers.process import SupervisedProcess
+
+EXIT_TIMEOUT_S = 90.0
+START_S = 5.0
+"""Records flow for so long before the warm-up, or after the end."""
+
+BACKLOG_MARGIN = 1.15
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A part that is running. `shards` are open ones, each with a hash key in its middle; `generator` is None for a backlog of
+    `backlog_records`."""
+
+    stage: Stage
+    part: Part
+    window: Window
+    stream: str
+    shards: dict[str, int]
+    capacity: Capacity
+    replicas: Sequence[Daemon]
+    observer: Observer
+    generator: SupervisedProcess | None
+    backlog_records: int
+    settings: dict[str, Any]
+
+    def stop(self) -> None:
+        """Every replica drains and leaves. Raises LoadTestError when one does not."""
+        for daemon in self.replicas:
+            daemon.terminate()
+        for daemon in self.replicas:
+            wait_left(daemon)
+
+
+def wait_left(daemon: Daemon) -> None:
+    """After SIGTERM. Raises LoadTestError when not everything could be settled, or in time."""
+    if (status := daemon.wait_exit(EXIT_TIMEOUT_S)) != 0:
+        raise LoadTestError(f"a bridge was told to stop and ended with status {status}\n{daemon.process.log_tail()}")
+
+
+@contextlib.contextmanager
+def flowing(stage: Stage, part: Part, window: Window) -> Iterator[Flow]:
+    """Everything started and the first record confirmed; everything gone at the end."""
+    with contextlib.ExitStack() as stack:
+        topic = stack.enter_context(stage.kafka.topic(part.partitions))
+        group = stack.enter_context(stage.kafka.group())
+        stream = stack.enter_context(stage.kinesis.stream(part.shards))
+        shards = stage.kinesis.open_shards(stream)
+        capacity = Capacity(list(shards), part.value_bytes_mean + KEY_BYTES)
+        backlog = 0
+        if window.rate is None:
+            backlog = math.ceil(capacity.of_stream * (window.total_s + START_S) * BACKLOG_MARGIN)
+            stage.say(f"{backlog:,} records are preloaded")
+            preload(stage, part, topic, backlog)
+        settings = bridge_settings(part, stage.kafka.address, stage.kinesis, group, (topic, stream))
+        environment = stage.kinesis.environment
+        replicas = [
+            stack.enter_context(running_bridge(settings, environment, stage.cores, number)) for number in range(part.replicas)
+        ]
+        generator = None
+        if window.rate is not None:
+            records = math.ceil(window.rate * (window.total_s + START_S))
+            generator = stack.enter_context(running_generator(stage, generator_job(stage, part, topic, records, window.rate)))
+        observer = Observer(stage, stream, replicas)
+        observer.wait_first_record()
+        yield Flow(stage, part, window, stream, shards, capacity, replicas, observer, generator, backlog, settings)
