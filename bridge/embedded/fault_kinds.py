@@ -134,7 +134,7 @@ class StoredTwice(RecordFault):
 class Swapped(RecordFault):
     """The data of the record and of the one before it with its partition key change places; a reader may have read that one.
 
-    A record that is the first of its key among the last 10,000 of the shard is let be.
+    A record that is the first of its key among the last 10,000 of the shard, or equal to the one before, is let be.
     """
 
     kind: Literal["swapped"]
