@@ -27,7 +27,7 @@ def main() -> int:
     """Measures the bridge. Exit status 0 when every verdict holds, 1 when one does not or the run fails, 2 for wrong usage."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    options = _parser().parse_args()
+    options = command_line().parse_args()
     console = Console(width=None if sys.stdout.isatty() else TABLE_COLUMNS)
     try:
         targets = _targets(options)
@@ -47,7 +47,8 @@ def main() -> int:
     return 0 if all(good) else EXIT_FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """What can be asked for."""
     parser = argparse.ArgumentParser(prog="loadtest", description="Measures the bridge.")
     parser.add_argument("scenario", nargs="?", help="without one every scenario but short ones")
     parser.add_argument("--part", action="append", help="only the part of this name; repeatable")

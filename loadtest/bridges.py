@@ -9,9 +9,11 @@ from typing import Any
 from loadtest import usage
 from loadtest.cores import Cores, pinned
 from loadtest.jobs import KafkaAddress
+from loadtest.kafka_security import for_the_bridge
 from loadtest.scenario import Part
 from loadtest.series import ShardSample
 from loadtest.servers import Kinesis
+from loadtest.stage import Stage
 from tests.integration.daemon import Daemon
 from tests.servers.process import temporary_folder
 
@@ -44,13 +46,15 @@ class Sample:
 def bridge_settings(part: Part, kafka: KafkaAddress, kinesis: Kinesis, name: str, route: tuple[str, str]) -> dict[str, Any]:
     """The configuration file; `route` is (topic, stream). What the part does not set has the default of production."""
     topic, stream = route
+    connection = for_the_bridge(kafka.properties)
     own: dict[str, Any] = {
         "name": name,
-        "kafka": {"bootstrap_servers": kafka.bootstrap_servers, "properties": dict(kafka.properties)},
+        "kafka": {"bootstrap_servers": kafka.bootstrap_servers, "properties": connection.properties},
         "kinesis": {"region": kinesis.address.region},
         "routes": [{"topic": topic, "stream": stream, **part.bridge.get("route", {})}],
-        "log": {"level": "info"},
     }
+    if connection.security:
+        own["kafka"]["security"] = connection.security
     if kinesis.address.endpoint_url is not None:
         own["kinesis"]["endpoint_url"] = kinesis.address.endpoint_url
     return merged(own, {key: value for key, value in part.bridge.items() if key != "route"})
@@ -66,14 +70,13 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 @contextlib.contextmanager
-def running_bridge(
-    settings: Mapping[str, Any], environment: Mapping[str, str], cores: Cores, replica: int = 0
-) -> Iterator[Daemon]:
+def running_bridge(stage: Stage, settings: Mapping[str, Any], replica: int = 0) -> Iterator[Daemon]:
     """A replica on its core that is ready; killed at the end of the block if it still runs."""
+    environment = stage.kinesis.environment | for_the_bridge(stage.kafka.address.properties).environment
     with temporary_folder(f"load-{settings['name']}") as folder:
         daemon = Daemon(folder, settings, environment)
         try:
-            start_bridge(daemon, cores, replica)
+            start_bridge(daemon, stage.cores, replica)
             yield daemon
         finally:
             daemon.kill()

@@ -87,7 +87,7 @@ def _bridge_round(stage: Stage, part: Part, drain: Drain, topic: str) -> tuple[S
     kinesis = stage.kinesis
     with stage.kafka.group() as group, kinesis.stream(part.shards) as stream:
         settings = bridge_settings(part, stage.kafka.address, kinesis, group, (topic, stream))
-        with running_bridge(settings, kinesis.environment, stage.cores) as daemon:
+        with running_bridge(stage, settings) as daemon:
             samples = _samples_until_done(lambda: sample(daemon, stage.cores), drain.backlog_records, daemon.process)
             peak_bytes = usage.peak_memory_bytes(daemon.process.pid)
             daemon.terminate()

@@ -70,10 +70,7 @@ def flowing(stage: Stage, part: Part, window: Window) -> Iterator[Flow]:
             stage.say(f"{backlog:,} records are preloaded")
             preload(stage, part, topic, backlog)
         settings = bridge_settings(part, stage.kafka.address, stage.kinesis, group, (topic, stream))
-        environment = stage.kinesis.environment
-        replicas = [
-            stack.enter_context(running_bridge(settings, environment, stage.cores, number)) for number in range(part.replicas)
-        ]
+        replicas = [stack.enter_context(running_bridge(stage, settings, number)) for number in range(part.replicas)]
         generator = None
         if window.rate is not None:
             records = math.ceil(window.rate * (window.total_s + START_S))
