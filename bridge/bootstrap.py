@@ -10,14 +10,19 @@ from typing import Any
 import structlog
 import uvloop
 from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession, get_session
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from bridge import __version__
 from bridge.adapters.kafka.admin import KafkaAdmin
+from bridge.adapters.kafka.clients import KafkaClients
 from bridge.adapters.kafka.handover import Handover
+from bridge.adapters.kafka.membership import READING, Membership
+from bridge.adapters.kafka.opening import OpeningSource
+from bridge.adapters.kafka.security import Security, creation_problem
 from bridge.adapters.kafka.source import KafkaSource
+from bridge.adapters.kafka.tokens import MskSigner, Tokens
+from bridge.adapters.kinesis.credentials import AssumedRole, kinesis_session
 from bridge.adapters.kinesis.shard_directory import KinesisShardDirectory
 from bridge.adapters.kinesis.sink import open_sink
 from bridge.adapters.system_clock import SystemClock
@@ -27,7 +32,7 @@ from bridge.app.jobs import online_check
 from bridge.app.jobs.online_check import CheckResult
 from bridge.app.jobs.status import Status, read_status
 from bridge.app.routing import route_of, routed_topic
-from bridge.app.settings import LogSettings, Settings
+from bridge.app.settings import MSK_IAM, LogSettings, Problem, SecretFileError, Settings, security_secrets
 from bridge.app.stream_line import StreamLine
 from bridge.app.supervisor import supervise
 from bridge.app.telemetry import Telemetry
@@ -50,56 +55,39 @@ def configure_logging(settings: LogSettings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
         logger_factory=structlog.WriteLoggerFactory(),
     )
+    for library in ("aiobotocore", "botocore"):  # what they warn of is in our own events; tracebacks would stand beside JSON
+        logging.getLogger(library).addHandler(logging.NullHandler())
 
 
-class _ClientLog(logging.Handler):
-    """librdkafka's own log lines, as ours."""
-
-    def __init__(self, telemetry: Telemetry) -> None:
-        super().__init__()
-        self._telemetry = telemetry
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._telemetry.log("debug", "kafka_client_log", message=record.getMessage())
-
-
-def client_properties(settings: Settings, telemetry: Telemetry | None = None) -> dict[str, Any]:
-    """Properties that every Kafka client of the bridge shares. Without telemetry the client library is silent."""
-    logger = logging.Logger(f"librdkafka-{settings.name}")  # outside the hierarchy: nothing else writes these lines
-    logger.addHandler(logging.NullHandler() if telemetry is None else _ClientLog(telemetry))
-    return {
+def kafka_clients(settings: Settings, telemetry: Telemetry | None = None) -> KafkaClients:
+    """Makes every Kafka client of the bridge. Without telemetry the client library is silent."""
+    security = settings.kafka.security
+    region = security.region or settings.kinesis.region
+    properties = {
         "bootstrap.servers": settings.kafka.bootstrap_servers,
         "client.id": f"bridge-{settings.name}",
-        "logger": logger,
         **settings.kafka.librdkafka_properties(),
     }
 
+    def secrets() -> dict[str, str]:
+        try:
+            return security_secrets(security)
+        except SecretFileError as error:
+            raise UnavailableError(str(error)) from None
 
-def consumer_properties(settings: Settings, telemetry: Telemetry | None = None) -> dict[str, Any]:
-    """Properties of the consumer. What the configuration gives wins over the tuning, never over what we must own."""
-    tuning = {
-        # Compressed batches unpack to several times their size, so a fetch is kept small: memory matters more than round trips.
-        "queued.max.messages.kbytes": 8 * 1024,
-        "fetch.message.max.bytes": 256 * 1024,
-        "fetch.max.bytes": 2 * 1024 * 1024,
-        "fetch.queue.backoff.ms": 20,
-        "topic.metadata.refresh.interval.ms": 10_000,
-    }
-    owned = {
-        "group.id": settings.kafka.group,
-        "group.protocol": settings.kafka.group_protocol,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",
-        "isolation.level": "read_committed",
-        "enable.partition.eof": True,
-    }
-    if settings.kafka.group_protocol == "classic":
-        owned["partition.assignment.strategy"] = "cooperative-sticky"
-        owned["session.timeout.ms"] = int(settings.kafka.session_timeout * 1000)
-    if settings.kafka.group_instance_id is not None:
-        owned["group.instance.id"] = settings.kafka.group_instance_id
-    return {**tuning, **client_properties(settings, telemetry), **owned}
+    return KafkaClients(
+        properties,
+        Security(**{**security.model_dump(include=set(security.file_keys())), "region": region}),
+        secrets,
+        Tokens(MskSigner(region)) if security.mechanism == MSK_IAM else None,
+        None if telemetry is None else lambda line: telemetry.log("debug", "kafka_client_log", message=line),
+    )
+
+
+def membership(settings: Settings) -> Membership:
+    """The bridge in its consumer group."""
+    kafka = settings.kafka
+    return Membership(kafka.group, kafka.group_protocol, kafka.session_timeout, kafka.group_instance_id)
 
 
 @dataclass(slots=True)
@@ -114,9 +102,10 @@ class KinesisClients:
 
 @asynccontextmanager
 async def open_kinesis(settings: Settings) -> AsyncIterator[KinesisClients]:
-    """Clients for Kinesis; credentials and endpoint as botocore's own chain finds them. Raises BotoCoreError."""
+    """Clients for Kinesis; endpoint, and without a role the credentials, as botocore finds them. Raises BotoCoreError."""
     kinesis = settings.kinesis
-    session: AioSession = get_session()
+    role = AssumedRole(kinesis.role_arn, kinesis.external_id, f"bridge-{settings.name}") if kinesis.role_arn else None
+    session = kinesis_session(role, kinesis.region)
     # Retries are decided in one place, the scheduler; botocore's own are turned off.
     config = AioConfig(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
     async with AsyncExitStack() as stack:
@@ -131,7 +120,12 @@ async def open_kinesis(settings: Settings) -> AsyncIterator[KinesisClients]:
 
 
 def forward_line(
-    settings: Settings, kinesis: KinesisClients, admin: KafkaAdmin, telemetry: Telemetry, drain_timeout_s: float
+    settings: Settings,
+    kafka: KafkaClients,
+    admin: KafkaAdmin,
+    kinesis: KinesisClients,
+    telemetry: Telemetry,
+    drain_timeout_s: float,
 ) -> ForwardLine:
     """Wires the forward line."""
     clock = SystemClock()
@@ -144,7 +138,7 @@ def forward_line(
         return StreamLine(stream, ports, telemetry, limits, shard_share, in_flight, keys)
 
     async def open_source() -> Source:
-        return await kafka_source(settings, admin, telemetry, drain_timeout_s)
+        return OpeningSource(lambda: kafka_source(settings, kafka, admin, drain_timeout_s))
 
     return ForwardLine(
         open_source,
@@ -157,14 +151,16 @@ def forward_line(
     )
 
 
-async def kafka_source(settings: Settings, admin: KafkaAdmin, telemetry: Telemetry, drain_timeout_s: float) -> KafkaSource:
-    """A consumer that is subscribed and running."""
-    source = KafkaSource(
-        Consumer,
-        consumer_properties(settings, telemetry),
+async def kafka_source(settings: Settings, kafka: KafkaClients, admin: KafkaAdmin, drain_timeout_s: float) -> Source:
+    """A consumer that is subscribed and running. Raises UnavailableError where it cannot be made."""
+    handover = Handover(asyncio.get_running_loop())
+    source = await asyncio.to_thread(
+        KafkaSource,
+        lambda properties: kafka.consumer(properties, READING),
+        membership(settings).properties(),
         [route.topic for route in settings.routes],
         lambda partitions, grown: admin.start_offsets(partitions, grown, lambda topic: _start(settings, topic)),
-        Handover(asyncio.get_running_loop()),
+        handover,
         drain_timeout_s + HANDOVER_MARGIN_S,
     )
     source.start()
@@ -188,14 +184,20 @@ async def drain_timeout(settings: Settings, admin: KafkaAdmin) -> float:
     return max(1.0, session_timeout_s - 2 * settings.commit_interval - HANDOVER_MARGIN_S)
 
 
-def check_client(settings: Settings) -> str | None:
-    """What the Kafka client library says against `kafka.properties`, None where it takes them. Connects to nothing."""
+def check_client(settings: Settings) -> Problem | None:
+    """What the Kafka client library says against its properties, None where it takes them. Connects to nothing."""
+    nowhere = {"bootstrap.servers": ""}
     try:
-        AdminClient({**client_properties(settings), "bootstrap.servers": ""})
-        Consumer({**consumer_properties(settings), "bootstrap.servers": ""}).close()
+        properties = {**kafka_clients(settings).properties(), **nowhere}
+        AdminClient(properties)
+        Consumer({**READING, **properties, **membership(settings).properties()}).close()
     except KafkaException as error:
-        return str(error.args[0].str())
-    return None
+        path, _, remedy = creation_problem(error.args[0].str()).partition(": ")
+    except UnavailableError as error:
+        path, _, remedy = str(error).partition(": ")
+    else:
+        return None
+    return Problem(path, ", ".join(sorted(settings.kafka.properties)) or None, remedy)
 
 
 def run(settings: Settings) -> bool:
@@ -208,10 +210,11 @@ def run(settings: Settings) -> bool:
 async def _run(settings: Settings) -> bool:
     telemetry = Telemetry()
     telemetry.gauges(lambda: [("bridge_build_info", (__version__, settings.name), 1)])
-    admin = KafkaAdmin(client_properties(settings, telemetry))
+    kafka = kafka_clients(settings, telemetry)
+    admin = KafkaAdmin(kafka)
     async with open_kinesis(settings) as kinesis:
         drain_timeout_s = await drain_timeout(settings, admin)
-        forward = forward_line(settings, kinesis, admin, telemetry, drain_timeout_s)
+        forward = forward_line(settings, kafka, admin, kinesis, telemetry, drain_timeout_s)
         async with serving(metrics_app(forward, telemetry), settings.metrics.host, settings.metrics.port) as port:
             telemetry.log("info", "bridge_started", version=__version__, name=settings.name, metrics_port=port)
             return await supervise(forward, telemetry, drain_timeout_s)
@@ -219,11 +222,11 @@ async def _run(settings: Settings) -> bool:
 
 async def status(settings: Settings) -> Status:
     """What the whole bridge does, from Kafka. Raises UnavailableError."""
-    admin = KafkaAdmin(client_properties(settings))
+    admin = KafkaAdmin(kafka_clients(settings))
     return await read_status(settings, admin, SystemClock())
 
 
 async def check_online(settings: Settings) -> list[CheckResult]:
     """Tries everything that the bridge needs of Kafka and Kinesis."""
     async with open_kinesis(settings) as kinesis:
-        return await online_check.check_online(settings, KafkaAdmin(client_properties(settings)), kinesis.directory)
+        return await online_check.check_online(settings, KafkaAdmin(kafka_clients(settings)), kinesis.directory)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.app.settings import Problem, Settings, SettingsError, load_settings
+from bridge.app.settings import Problem, Settings, SettingsError, load_settings, security_file_problems
 
 
 class ExitStatus(IntEnum):
@@ -45,13 +45,15 @@ def settings_or_exit(config: Path) -> Settings:
 
 
 def checked_settings(config: Path) -> Settings:
-    """The settings, after the Kafka client library has looked at its own properties too. Raises SettingsError."""
+    """The settings, after a look at the files that they name, and the Kafka client library's at its properties.
+
+    Raises SettingsError.
+    """
     from bridge.bootstrap import check_client  # loads every client: not for commands that need none
 
-    settings = load_settings(config)
-    if refusal := check_client(settings):
-        given = ", ".join(sorted(settings.kafka.properties)) or None
-        raise SettingsError([Problem("kafka.properties", given, f"the Kafka client library refuses them: {refusal}")])
+    settings = load_settings(config, None, security_file_problems)
+    if problem := check_client(settings):
+        raise SettingsError([problem])
     return settings
 
 

@@ -1,6 +1,8 @@
 """The published examples, the reference and the JSON Schema say what the models say."""
 
 import copy
+import functools
+import operator
 import re
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,18 @@ OTHER_VALUES: dict[str, Any] = {
     "kafka.group": "other",
     "kafka.group_instance_id": None,
     "kafka.session_timeout": "46s",
+    "kafka.security.username": "other",
+    "kafka.security.password_file": "other",
+    "kafka.security.ca_file": "other",
+    "kafka.security.certificate_file": "other",
+    "kafka.security.key_file": "other",
+    "kafka.security.key_password_file": "other",
+    "kafka.security.mechanism": "plain",
     "kafka.properties": {"client.rack": "other"},
     "kinesis.region": "us-east-1",
     "kinesis.endpoint_url": "http://localhost:4567",
+    "kinesis.role_arn": "arn:aws:iam::123456789012:role/other",
+    "kinesis.external_id": "other",
     "kinesis.request_records_max": 1,
     "kinesis.request_bytes_max": "10MiB",
     "kinesis.request_timeout": "100ms",
@@ -55,7 +66,20 @@ OTHER_VALUES: dict[str, Any] = {
 # These change together with another key.
 WITH_COMPANIONS: dict[str, dict[str, Any]] = {
     "kafka.group_protocol": {"kafka.group_protocol": "consumer", "kafka.session_timeout": None},
+    "kafka.security.protocol": {
+        "kafka.security.protocol": "ssl",
+        "kafka.security.mechanism": None,
+        "kafka.security.username": None,
+        "kafka.security.password_file": None,
+    },
+    "kafka.security.region": {
+        "kafka.security.region": "us-east-1",
+        "kafka.security.mechanism": "aws_msk_iam",
+        "kafka.security.username": None,
+        "kafka.security.password_file": None,
+    },
 }
+GROUPS_WITH_COMMENTS = ("kafka", "kafka.security", "kinesis", "defaults")
 
 
 def document(file: Path) -> dict[str, Any]:
@@ -68,6 +92,11 @@ def model_keys() -> list[str]:
     """Every key by the models, `routes.linger` for any route; groups are not keys of their own."""
     route_keys = [f"routes.{key}" for key in Settings.model_fields["defaults"].annotation.model_fields]  # type: ignore[union-attr]
     return [*(key.path.replace("[]", "") for group in reference() for key in group.keys), *route_keys]
+
+
+def at(content: dict[str, Any], group: str) -> Any:
+    """What stands under `kafka.security`."""
+    return functools.reduce(operator.getitem, group.split("."), content)
 
 
 def changed(key: str, value: object) -> dict[str, Any]:
@@ -101,8 +130,8 @@ def test_the_minimal_example_has_the_required_keys_and_no_others() -> None:
 
 def test_the_full_example_sets_every_key() -> None:
     content = document(FULL)
-    groups = {"kafka", "kinesis", "defaults", "metrics", "log"}
-    written = {f"{group}.{key}" for group in groups for key in content[group]}
+    groups = {group.title for group in reference()} & {"kafka.security", *content} - {"routes"}
+    written = {f"{group}.{key}" for group in groups for key in at(content, group)} - groups
     written |= {f"routes.{key}" for key in content["routes"][0]} | (set(content) - groups - {"routes"})
     assert written == set(model_keys())
 
@@ -120,13 +149,13 @@ def test_every_key_of_the_full_example_has_an_effect(key: str) -> None:
 def test_every_key_that_needs_a_companion_has_an_effect(key: str) -> None:
     content = document(FULL)
     for changed_key, value in WITH_COMPANIONS[key].items():
-        group, _, last = changed_key.partition(".")
+        group, _, last = changed_key.rpartition(".")
         if value is None:
-            del content[group][last]
+            del at(content, group)[last]
         else:
-            content[group][last] = value
-    group, _, last = key.partition(".")
-    assert getattr(getattr(parse_settings(content), group), last) != getattr(getattr(load_settings(FULL, {}), group), last)
+            at(content, group)[last] = value
+    value_of = operator.attrgetter(key)
+    assert value_of(parse_settings(content)) != value_of(load_settings(FULL, {}))
 
 
 @pytest.mark.parametrize("key", [key for key in OTHER_VALUES if key.startswith("defaults.")])
@@ -141,11 +170,7 @@ def test_every_key_of_the_full_example_is_commented_as_the_models_describe_it() 
         key.path.replace("[]", ""): f"{key.type_text}; {_default(key.default)}. {key.description}"
         for group in reference()
         for key in group.keys
-    } | {
-        group.title.replace("[]", ""): group.description
-        for group in reference()
-        if group.title in ("kafka", "kinesis", "defaults")
-    }
+    } | {group.title.replace("[]", ""): group.description for group in reference() if group.title in GROUPS_WITH_COMMENTS}
     found = comments(FULL)
     assert {path: found.get(path) for path in expected} == expected
 
@@ -155,19 +180,18 @@ def _default(default: str | None) -> str:
 
 
 def comments(file: Path) -> dict[str, str]:
-    """The block of comment lines above the first occurrence of each key, in the first two levels."""
+    """The block of comment lines above the first occurrence of each key."""
     found: dict[str, str] = {}
     block: list[str] = []
-    group = ""
+    inside: list[tuple[int, str]] = []  # column and name of each key around the line
     for line in file.read_text().splitlines():
-        key = re.match(r"( *)(?:- )?([a-z_]+):", line)
+        key = re.match(r"([ -]*)([a-z_]+):", line)
         if line.strip().startswith("#"):
             block.append(line.strip().removeprefix("# "))
         elif key:
-            group = group if key[1] else key[2]
-            path = f"{group}.{key[2]}" if key[1] else key[2]
+            inside = [*((column, name) for column, name in inside if column < len(key[1])), (len(key[1]), key[2])]
             if block:
-                found.setdefault(path, " ".join(block))
+                found.setdefault(".".join(name for _, name in inside), " ".join(block))
             block = []
         else:
             block = []
@@ -194,7 +218,7 @@ def test_every_key_is_described_with_its_reason(group: GroupReference) -> None:
 KEYWORDS = {
     "$schema", "$defs", "$ref", "title", "description", "default", "type", "properties", "required", "additionalProperties",
     "propertyNames", "items", "minItems", "enum", "anyOf", "pattern", "not", "minimum", "maximum", "exclusiveMinimum", "format",
-    "x-minimum", "x-maximum",
+    "x-minimum", "x-maximum", "x-choices",
 }  # fmt: skip
 TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float), "null": type(None),
@@ -286,6 +310,12 @@ def test_other_values_satisfy_the_schema_too() -> None:
         ("routes.stream", "a b"),
         ("kafka.bootstrap_servers", "a b"),
         ("kafka.properties", {"group.id": "x"}),
+        ("kafka.properties", {"sasl.password": "x"}),
+        ("kafka.security.protocol", "TLS"),
+        ("kafka.security.mechanism", "GSSAPI"),
+        ("kafka.security.region", "Frankfurt"),
+        ("kinesis.role_arn", "arn:aws:iam::123456789012:user/bridge"),
+        ("kinesis.external_id", "x"),
         ("kafka.properties", {"client.rack": 1.5}),
     ],
 )
@@ -307,5 +337,5 @@ def test_the_defaults_of_the_schema_are_what_a_user_would_write() -> None:
     schema = json_schema()
     for definition in [schema, *schema["$defs"].values()]:
         for key, part in definition["properties"].items():
-            if "default" in part and key not in ("group", "defaults", "metrics", "log"):
+            if "default" in part and key not in ("group", "defaults", "metrics", "log", "security"):
                 assert is_valid(part["default"], part, schema), key

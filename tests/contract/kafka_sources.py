@@ -12,10 +12,11 @@ from confluent_kafka.admin import AdminClient
 
 from bridge.adapters.kafka.admin import KafkaAdmin
 from bridge.adapters.kafka.handover import Handover
+from bridge.adapters.kafka.membership import READING
 from bridge.adapters.kafka.source import KafkaSource
 from bridge.app.settings import Settings, parse_settings
 from bridge.app.telemetry import Telemetry
-from bridge.bootstrap import client_properties, consumer_properties
+from bridge.bootstrap import kafka_clients, membership
 from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.records import Partition, SourceBatch
 from bridge.embedded.kafka import PARTITION_BYTES_MAX, PARTITIONS
@@ -58,11 +59,12 @@ def settings_for(broker: Broker, topic: str, group: str, start: Any = "earliest"
 
 def new_source(settings: Settings, drain_timeout_s: float = SECONDS) -> KafkaSource:
     """Subscribed, with its thread not started."""
-    admin = KafkaAdmin(client_properties(settings))
+    kafka = kafka_clients(settings, Telemetry())
+    admin = KafkaAdmin(kafka)
     start = settings.routes[0].start
     return KafkaSource(
-        Consumer,
-        consumer_properties(settings, Telemetry()),
+        lambda properties: kafka.consumer(properties, READING),
+        membership(settings).properties(),
         [settings.routes[0].topic],
         lambda partitions, grown: admin.start_offsets(
             partitions, grown, lambda _: start if isinstance(start, str) else start.milliseconds

@@ -6,12 +6,13 @@ import shutil
 import signal
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.servers.kafka_security import LISTENERS, PASSWORD, USER, KafkaSecurity, scram_users
 from tests.servers.process import ROOT, SupervisedProcess, free_ports, is_listening, temporary_folder
 
 TOOLS = ROOT / ".tools" / "kafka"
@@ -24,7 +25,6 @@ SETTINGS = {
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "auto.create.topics.enable": "false",
     "num.partitions": "3",
     "default.replication.factor": "1",
@@ -68,6 +68,8 @@ class RunningKafka:
 
     def __init__(self, bootstrap_servers: str, broker: "Broker | None" = None) -> None:
         self.bootstrap_servers = bootstrap_servers
+        self.listeners = {} if broker is None else broker.listeners
+        """Bootstrap servers of the further listeners."""
         self._broker = broker
 
     @property
@@ -97,16 +99,20 @@ class RunningKafka:
 class Broker:
     """The broker's process and folder."""
 
-    def __init__(self, name: str, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, name: str, folder: Path, settings: Mapping[str, str], listeners: Mapping[str, str]) -> None:
+        """`listeners` are further ones: name -> protocol."""
         self._name = name
         self._folder = folder
-        self._port, self._controller_port = free_ports(2)
+        self._port, controller_port, *ports = free_ports(2 + len(listeners))
+        self.listeners = {listener: f"127.0.0.1:{port}" for listener, port in zip(listeners, ports, strict=True)}
         self._process: SupervisedProcess | None = None
-        listeners = f"PLAINTEXT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{self._controller_port}"
+        for_clients = [f"PLAINTEXT://{self.bootstrap_servers}", *(f"{name}://{at}" for name, at in self.listeners.items())]
+        protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **listeners}
         addresses = {
-            "listeners": listeners,
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self._port}",
-            "controller.quorum.bootstrap.servers": f"127.0.0.1:{self._controller_port}",
+            "listeners": ",".join([*for_clients, f"CONTROLLER://127.0.0.1:{controller_port}"]),
+            "advertised.listeners": ",".join(for_clients),
+            "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller_port}",
             "log.dirs": str(folder / "data"),
         }
         self._properties = folder / "server.properties"
@@ -123,10 +129,10 @@ class Broker:
         command += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
         return SupervisedProcess(name, [*command, "-cp", str(TOOLS / "libs" / "*"), *arguments], folder=self._folder)
 
-    def format(self) -> None:
+    def format(self, arguments: Sequence[str] = ()) -> None:
         # The first byte is cleared: an identity that began with a hyphen would be read as an option.
         identity = urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", identity, "-c", str(self._properties)]
+        tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", identity, "-c", str(self._properties), *arguments]
         with self._java(f"{self._name}-format", *tool) as process:
             if process.wait_exit(READY_SECONDS) != 0:
                 raise RuntimeError(f"the storage of {self._name} could not be formatted\n{process.log_tail()}")
@@ -166,10 +172,25 @@ def running_kafka(name: str = "kafka", *, own: bool = False, settings: Mapping[s
     if given and not own and not settings:
         yield RunningKafka(given)
         return
+    with _running(name, settings or {}, {}, []) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running_secure_kafka(security: KafkaSecurity, name: str = "secure-kafka") -> Iterator[RunningKafka]:
+    """Yields a Kafka with `kafka_security.LISTENERS` beside the open one, and the SCRAM user of that module."""
+    with _running(name, security.settings(), LISTENERS, scram_users({USER: PASSWORD})) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _running(
+    name: str, settings: Mapping[str, str], listeners: Mapping[str, str], format_arguments: Sequence[str]
+) -> Iterator[RunningKafka]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(temporary_folder(name))
-        broker = Broker(name, folder, settings or {})
-        broker.format()
+        broker = Broker(name, folder, settings, listeners)
+        broker.format(format_arguments)
         stack.callback(broker.stop)
         broker.start()
         yield RunningKafka(broker.bootstrap_servers, broker)

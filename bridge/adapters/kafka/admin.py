@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    Consumer,
     ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
@@ -17,12 +16,12 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
     ConfigResource,
     OffsetSpec,
     ResourceType,
 )
 
+from bridge.adapters.kafka.clients import AdminConnection, KafkaClients, WatchedAdmin
 from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import Partition
@@ -46,9 +45,9 @@ Start = str | int
 class KafkaAdmin:
     """`GroupDirectory`, and what an assignment and the checks ask; waits at most twice `TIMEOUT_S` for an answer."""
 
-    def __init__(self, properties: Mapping[str, Any]) -> None:
-        self._properties = dict(properties)
-        self._client = AdminClient(self._properties)
+    def __init__(self, clients: KafkaClients) -> None:
+        self._clients = clients
+        self._admin = AdminConnection(clients)
 
     def start_offsets(
         self, partitions: Collection[Partition], grown: Collection[Partition], start_of: Callable[[str], Start]
@@ -66,19 +65,20 @@ class KafkaAdmin:
         if not partitions:
             await self._reach()
             return {}
-        futures = self._client.list_offsets(_specs(dict.fromkeys(partitions, LATEST)), **_committed_only())
-        answers = await self._all({Partition(p.topic, p.partition): future for p, future in futures.items()})
+        specs = _specs(dict.fromkeys(partitions, LATEST))
+        asked = await self._all(lambda client: client.list_offsets(specs, **_committed_only()))
+        answers = {Partition(p.topic, p.partition): answer for p, answer in asked.items()}
         return {partition: answer.offset for partition, answer in answers.items() if not isinstance(answer, KafkaException)}
 
     async def _reach(self) -> None:
-        (answer,) = (await self._all({"cluster": self._client.describe_cluster(request_timeout=TIMEOUT_S)})).values()
+        (answer,) = (await self._all(lambda client: {"": client.describe_cluster(request_timeout=TIMEOUT_S)})).values()
         if isinstance(answer, KafkaException):
             raise UnavailableError(answer.args[0].str())
 
     async def partitions_of(self, wanted: Callable[[str], bool]) -> list[Partition]:
         """All partitions of the topics for which `wanted` is true. Raises UnavailableError."""
         try:
-            topics = (await asyncio.to_thread(self._client.list_topics, timeout=TIMEOUT_S)).topics
+            topics = (await asyncio.to_thread(self._admin.metadata, TIMEOUT_S)).topics
         except KafkaException as error:
             raise UnavailableError(error.args[0].str()) from error
         return [Partition(name, number) for name, topic in topics.items() if wanted(name) for number in sorted(topic.partitions)]
@@ -86,7 +86,7 @@ class KafkaAdmin:
     async def committed(self, group: str, partitions: Collection[Partition]) -> dict[Partition, CommitPoint]:
         """Committed offsets (next to read) with their metadata, of those partitions that have one. Raises UnavailableError."""
         request = ConsumerGroupTopicPartitions(group, [TopicPartition(p.topic, p.number) for p in partitions] or None)
-        answer = (await self._all(self._client.list_consumer_group_offsets([request], request_timeout=TIMEOUT_S)))[group]
+        answer = (await self._all(lambda client: client.list_consumer_group_offsets([request], request_timeout=TIMEOUT_S)))[group]
         if isinstance(answer, KafkaException):
             raise _kind(answer)(f"offsets of group {group}: {answer.args[0].str()}")
         return {
@@ -97,7 +97,7 @@ class KafkaAdmin:
 
     async def members(self, group: str) -> list[GroupMember]:
         """Members of a group. Raises UnavailableError, also where the broker cannot describe groups."""
-        answer = (await self._all(self._client.describe_consumer_groups([group], request_timeout=TIMEOUT_S)))[group]
+        answer = (await self._all(lambda client: client.describe_consumer_groups([group], request_timeout=TIMEOUT_S)))[group]
         if isinstance(answer, KafkaException):
             raise _kind(answer)(f"members of group {group}: {answer.args[0].str()}")
         return [
@@ -127,7 +127,7 @@ class KafkaAdmin:
     async def group_session_timeout_s(self, group: str) -> float | None:
         """Session timeout that the broker gives members under the `consumer` protocol (KIP-848); None if it will not say."""
         resource = ConfigResource(ResourceType.GROUP, group)
-        answer = (await self._all(self._client.describe_configs([resource], request_timeout=TIMEOUT_S)))[resource]
+        answer = (await self._all(lambda client: client.describe_configs([resource], request_timeout=TIMEOUT_S)))[resource]
         if isinstance(answer, KafkaException) or "consumer.session.timeout.ms" not in answer:
             return None
         return int(answer["consumer.session.timeout.ms"].value) / 1000
@@ -138,7 +138,7 @@ class KafkaAdmin:
         Read with a consumer that joins no group and commits nothing. Raises UnavailableError.
         """
         reading = {"group.id": "bridge-reader", "enable.auto.commit": False, "enable.partition.eof": True}
-        consumer = Consumer({**self._properties, **reading, "isolation.level": "read_committed"})
+        consumer = self._clients.consumer({**reading, "isolation.level": "read_committed"})
         found: dict[Partition, Message] = {}
         give_up_at = time.monotonic() + TIMEOUT_S
         try:
@@ -147,7 +147,7 @@ class KafkaAdmin:
                 message = consumer.poll(0.2)
                 if message is None or message.topic() is None or message.partition() is None:
                     continue
-                partition = Partition(message.topic(), message.partition())  # type: ignore[arg-type]
+                partition = Partition(message.topic(), message.partition())
                 if partition in offsets and partition not in found:
                     found[partition] = message
                     consumer.incremental_unassign([TopicPartition(partition.topic, partition.number)])
@@ -158,21 +158,32 @@ class KafkaAdmin:
         return found
 
     def _list_offsets(self, starts: Mapping[Partition, Start]) -> dict[Partition, int]:
-        futures = self._client.list_offsets(_specs(starts), **_committed_only())
+        try:
+            futures = self._admin.client().list_offsets(_specs(starts), **_committed_only())
+        except UnavailableError as error:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT, str(error))) from error
         return {Partition(p.topic, p.partition): future.result(TIMEOUT_S * 2).offset for p, future in futures.items()}
 
-    @staticmethod
-    async def _all(futures: Mapping[_K, Future[Any]]) -> dict[_K, Any]:
-        """Answers, or the KafkaException in their place. Raises UnavailableError when none comes in time."""
+    async def _all(self, ask: Callable[[WatchedAdmin], Mapping[_K, Future[Any]]]) -> dict[_K, Any]:
+        """Answers, or the KafkaException in their place. Raises UnavailableError when none comes in time, or Kafka refuses us."""
+        futures = ask(await asyncio.to_thread(self._admin.client))
         try:
             async with asyncio.timeout(TIMEOUT_S * 2):
                 answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
         except TimeoutError as error:
-            raise UnavailableError(f"Kafka did not answer within {TIMEOUT_S * 2:g} s") from error
+            refusal = await asyncio.to_thread(self._admin.refusal)
+            raise UnavailableError(refusal or f"Kafka did not answer within {TIMEOUT_S * 2:g} s") from error
+        if any(map(_is_local, answers)) and (refusal := await asyncio.to_thread(self._admin.refusal)):
+            raise UnavailableError(refusal)
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, KafkaException):
                 raise answer
         return dict(zip(futures, answers, strict=True))
+
+
+def _is_local(answer: object) -> bool:
+    """Whether this is an error of the client library's own, and not a broker's answer."""
+    return isinstance(answer, KafkaException) and answer.args[0].code() < 0
 
 
 def _kind(error: KafkaException) -> type[RefusedError] | type[UnavailableError]:

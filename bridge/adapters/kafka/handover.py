@@ -17,7 +17,7 @@ class Handover:
     """`put`, `wait_room` and `wait_for` belong to the thread, `take` and `end` to the event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._pending: deque[Sequence[SourceEvent]] = deque()
         self._changed = asyncio.Event()
         self._room = threading.Event()
@@ -60,8 +60,8 @@ class Handover:
         self._call(self._changed.set)
 
     def _call(self, callback: Callable[[], None]) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(callback)
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(callback)
 
 
 class Drain:

@@ -57,7 +57,7 @@ class KafkaSource:
         self._rewind: set[tuple[str, int]] = set()
         self._record_bytes = 1024.0
         self._commit_answer: Callable[[KafkaError | None, list[TopicPartition]], None] | None = None
-        self._loop = asyncio.get_running_loop()
+        self._loop = handover.loop  # that of the events; the client may be made in a thread of its own
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
         self._consumer = consumer({**properties, "on_commit": self._on_commit, "error_cb": self._on_error})

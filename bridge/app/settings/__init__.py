@@ -8,9 +8,12 @@ from bridge.app.settings.model import LogSettings, MetricsSettings, Settings
 from bridge.app.settings.problems import Problem, SettingsError
 from bridge.app.settings.route import FieldTemplate, Route, RouteDefaults, StartTimestamp
 from bridge.app.settings.schema import json_schema
+from bridge.app.settings.secret_files import SecretFileError, security_file_problems, security_secrets
+from bridge.app.settings.security import MSK_IAM, SecuritySettings
 from bridge.app.settings.summary import effective, summary_lines
 
 __all__ = [
+    "MSK_IAM",
     "FieldTemplate",
     "KafkaSettings",
     "KinesisSettings",
@@ -19,6 +22,8 @@ __all__ = [
     "Problem",
     "Route",
     "RouteDefaults",
+    "SecretFileError",
+    "SecuritySettings",
     "Settings",
     "SettingsError",
     "StartTimestamp",
@@ -26,6 +31,8 @@ __all__ = [
     "json_schema",
     "load_settings",
     "parse_settings",
+    "security_file_problems",
+    "security_secrets",
     "summary_lines",
     "warnings",
 ]

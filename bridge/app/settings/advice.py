@@ -15,6 +15,7 @@ def warnings(settings: Settings) -> list[Problem]:
         problem for index, route in enumerate(settings.routes) for problem in _route_warnings(settings, route, f"routes[{index}]")
     ]
     found.extend(_overlaps(settings))
+    found.extend(_open_connections(settings))
     if settings.buffer_bytes_max < settings.kinesis.request_bytes_max:
         found.append(
             Problem(
@@ -25,6 +26,30 @@ def warnings(settings: Settings) -> list[Problem]:
             )
         )
     return found
+
+
+def _open_connections(settings: Settings) -> Iterator[Problem]:
+    security, properties = settings.kafka.security, settings.kafka.librdkafka_properties()
+    if security.protocol == "SASL_PLAINTEXT" and security.mechanism == "PLAIN":
+        yield Problem(
+            "kafka.security.protocol",
+            security.protocol,
+            "write SASL_SSL where the brokers have such a listener: PLAIN sends the password, which anyone on the way can read",
+        )
+    for name, harmful in _CHECKS_TURNED_OFF.items():
+        if str(properties.get(name, "")).lower() in harmful:
+            yield Problem(
+                f"kafka.properties.{name}",
+                properties[name],
+                "remove it, and write kafka.security.ca_file where the authority is your own: without this check anyone on the "
+                "way can pose as the broker",
+            )
+
+
+_CHECKS_TURNED_OFF = {
+    "enable.ssl.certificate.verification": ("false", "0", "f"),
+    "ssl.endpoint.identification.algorithm": ("none",),
+}
 
 
 def _overlaps(settings: Settings) -> Iterator[Problem]:

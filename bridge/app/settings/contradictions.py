@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from bridge.app.settings.examination import Draft, FaultyError
 from bridge.app.settings.problems import Problem
 from bridge.app.settings.route import STREAM_NAME_MAX, TOPIC_PLACEHOLDER, stream_name, stream_region
+from bridge.app.settings.security_rules import SECURITY_RULES
 from bridge.app.settings.units import format_duration
 from bridge.core.quotas import PARTITION_KEY_CHARACTERS_MAX
 
@@ -111,7 +112,17 @@ def _one_route_per_topic(draft: Draft, route: str) -> Iterator[Problem]:
             return
 
 
-_RULES: tuple[Callable[[Draft], Iterator[Problem]], ...] = (_session_outlasts_the_drain, _session_timeout_is_the_brokers)
+def _external_id_needs_a_role(draft: Draft) -> Iterator[Problem]:
+    if draft.value("kinesis.external_id") is not None and draft.value("kinesis.role_arn") is None:
+        yield draft.problem("kinesis.external_id", "write kinesis.role_arn too, or remove it: an external ID belongs to a role")
+
+
+_RULES: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
+    _session_outlasts_the_drain,
+    _session_timeout_is_the_brokers,
+    _external_id_needs_a_role,
+    *SECURITY_RULES,
+)
 
 
 def _one_share_per_stream(draft: Draft, route: str) -> Iterator[Problem]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import SecretStr
+
 from bridge.app.settings.examination import section_of
 from bridge.app.settings.model import Settings
 from bridge.app.settings.problems import Problem, SettingsError
@@ -66,6 +68,8 @@ def _apply(overrides: Overrides, name: str, segments: list[str], text: str) -> N
         # librdkafka's names have dots, which no shell accepts in a variable; a value stays the text that it is.
         segments = ["kafka", "properties", ".".join(segments[2:]).replace("_", ".")]
         value: object = text
+    elif _is_secret(segments):
+        value = SecretStr(text)
     else:
         try:
             value = _value(text) if _takes_structure(segments) else None if text in _NULLS else text
@@ -77,13 +81,21 @@ def _apply(overrides: Overrides, name: str, segments: list[str], text: str) -> N
 
 def _takes_structure(segments: list[str]) -> bool:
     """Whether the key may hold a mapping or a list; only then do braces and brackets mean one (`{topic}` is a stream's name)."""
-    model: type[Section] = Settings
-    info = None
-    for segment in segments:
-        if not segment.isdigit():
-            info = model.model_fields.get(segment)
-            model = (section_of(info) if info else None) or model
+    info = _group_of(segments).model_fields.get(segments[-1])
     return info is None or info.annotation is not str
+
+
+def _is_secret(segments: list[str]) -> bool:
+    return segments[-1] in _group_of(segments).environment_only
+
+
+def _group_of(segments: list[str]) -> type[Section]:
+    """The group that holds the key; the innermost known one where a name on the way is unknown."""
+    model: type[Section] = Settings
+    for segment in segments[:-1]:
+        info = model.model_fields.get(segment)
+        model = (section_of(info) if info else None) or model
+    return model
 
 
 def _value(text: str) -> object:

@@ -56,7 +56,7 @@ class Draft:
 @cache
 def known_keys() -> frozenset[str]:
     """Every key of every group: these are never secrets, whatever they are called."""
-    return frozenset(name for section in _sections(Settings) for name in section.model_fields) | {"field", "timestamp"}
+    return frozenset(name for section in _sections(Settings) for name in section.file_keys()) | {"field", "timestamp"}
 
 
 def _sections(model: type[Section]) -> Iterator[type[Section]]:
@@ -92,11 +92,13 @@ def examine(raw: Mapping[str, Any]) -> tuple[Draft, list[Problem]]:
 def _examine(model: type[Section], raw: object, path: str, draft: Draft) -> Iterator[Problem]:
     raw = {} if raw is None else raw
     if not isinstance(raw, Mapping):
-        yield Problem(path, f"({_kind(raw)})", f"write a mapping with the keys {', '.join(model.model_fields)}")
+        yield Problem(path, f"({_kind(raw)})", f"write a mapping with the keys {', '.join(model.file_keys())}")
         return
     for key in raw:
         if key not in model.model_fields:
-            yield Problem(_join(path, key), shown(raw[key], str(key)), _unknown_remedy(str(key), model))
+            # Beside keys that hold secrets a mistyped key may hold one.
+            value = MASK if model.environment_only else shown(raw[key], str(key))
+            yield Problem(_join(path, key), value, _unknown_remedy(str(key), model))
     for key, info in model.model_fields.items():
         where = _join(path, key)
         if key in raw:
@@ -129,6 +131,7 @@ def _examine_properties(raw: object, where: str, draft: Draft) -> Iterator[Probl
         )
         return
     for name, value in (raw or {}).items():
+        draft.written[f"{where}.{name}"] = value
         try:
             check_property(str(name), value)
         except PydanticCustomError as error:
@@ -184,7 +187,7 @@ def _remedy(kind: str, context: Mapping[str, Any], message: str) -> str:
 
 
 def _unknown_remedy(key: str, model: type[Section]) -> str:
-    known = list(model.model_fields)
+    known = model.file_keys()
     close = difflib.get_close_matches(key.lower(), known, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
     if model is RouteDefaults and key in Route.model_fields:

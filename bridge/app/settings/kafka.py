@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJson
 
 from bridge.app.settings.secrets import is_secret_name
 from bridge.app.settings.section import FilledText, Section, written
+from bridge.app.settings.security import PASSWORD_MECHANISMS, SecuritySettings
 from bridge.app.settings.units import Duration, Within, refuse
 
 OWNED_PROPERTIES = {
@@ -23,8 +24,18 @@ OWNED_PROPERTIES = {
     "isolation.level": "the bridge reads committed records only, so that an aborted transaction never reaches Kinesis",
     "partition.assignment.strategy": "it follows from kafka.group_protocol, so that all replicas agree",
     "enable.partition.eof": "the bridge decides itself how it notices the end of a partition",
+    "security.protocol": "write it as kafka.security.protocol",
+    "sasl.username": "write it as kafka.security.username",
+    "sasl.password": "write it to a file and name that in kafka.security.password_file",
+    "ssl.ca.location": "write it as kafka.security.ca_file",
+    "ssl.certificate.location": "write it as kafka.security.certificate_file",
+    "ssl.key.location": "write it as kafka.security.key_file",
+    "ssl.key.password": "write it to a file and name that in kafka.security.key_password_file",
 }
 """Properties that the bridge must own -> why, or what to write instead."""
+
+MECHANISM_PROPERTIES = ("sasl.mechanism", "sasl.mechanisms")
+"""Allowed for the mechanisms that `kafka.security` does not have (GSSAPI, and OAUTHBEARER with a token service)."""
 
 _CALLBACK = re.compile(r"(.*_cb|on_.*)")
 _PROPERTY_NAME = re.compile(r"[a-z0-9._-]+")
@@ -48,6 +59,8 @@ def check_property(name: str, value: object) -> PropertyValue:
         raise refuse("write the property's name as librdkafka does, in lower case with dots, such as socket.keepalive.enable")
     if isinstance(value, SecretStr):
         return value
+    if name in MECHANISM_PROPERTIES and str(value).upper() in PASSWORD_MECHANISMS:
+        raise refuse(f"the bridge must own {name} {value}; remove it: write it as kafka.security.mechanism")
     if not isinstance(value, str | int):
         raise refuse("write a text, a whole number, true or false (put any other value in quotes)")
     return SecretStr(_as_text(value)) if is_secret_name(name) else value
@@ -91,6 +104,11 @@ Properties = Annotated[
 ]
 
 
+def _security_or_default(value: object) -> object:
+    """A group that the file leaves empty is null there."""
+    return {} if value is None else value
+
+
 class KafkaSettings(Section):
     """Where records are read, and as which consumer group."""
 
@@ -118,15 +136,20 @@ class KafkaSettings(Section):
         description="After this silence the group gives a replica's partitions to others (`classic` only; with `consumer` the "
         "broker's setting is read). Long enough to drain first: request_timeout and three commit intervals.",
     )
+    security: Annotated[SecuritySettings, BeforeValidator(_security_or_default)] = Field(default_factory=SecuritySettings)
     properties: Properties = Field(
         default={},
         description="Any other librdkafka property, passed as it is. Empty by default; values of names with password, secret, "
-        "key, token or credential in them are never shown. One that the bridge must own is refused.",
+        "key, token or credential in them are never shown. One that the bridge must own, or that is a key of "
+        "`kafka.security`, is refused.",
     )
 
     def librdkafka_properties(self) -> dict[str, str | int]:
-        """`properties` with secrets in clear, for the client library only: never log or print it."""
-        return {name: _plain(value) for name, value in self.properties.items()}
+        """`properties` and those of `security`; without the secrets of `security`, but with those of `properties` in clear.
+
+        For the client library only: never log or print it.
+        """
+        return self.security.librdkafka_properties() | {name: _plain(value) for name, value in self.properties.items()}
 
 
 def _plain(value: PropertyValue) -> str | int:

@@ -22,6 +22,21 @@ Endpoint = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{_ENDPOINT}$"}),
 ]
 
+_ROLE = r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+"
+RoleArn = Annotated[
+    str,
+    AfterValidator(matching(_ROLE, "write the ARN of an IAM role, such as arn:aws:iam::123456789012:role/bridge")),
+    WithJsonSchema({"type": "string", "pattern": f"^{_ROLE}$"}),
+]
+# The pattern of ExternalId in the API reference of AWS STS, AssumeRole.
+_EXTERNAL_ID = r"[A-Za-z0-9_+=,.@:/-]{2,1224}"
+ExternalId = Annotated[
+    str,
+    AfterValidator(matching(_EXTERNAL_ID, "write 2 to 1224 characters out of a-z, A-Z, 0-9 and _+=,.@:/-")),
+    # The same in two steps: Go's regular expressions, with which Helm reads the schema, repeat at most 1000 times.
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_+=,.@:/-]{2,1000}[A-Za-z0-9_+=,.@:/-]{0,224}$"}),
+]
+
 
 class KinesisSettings(Section):
     """Where records are written, and how large and how many the requests may be."""
@@ -30,6 +45,16 @@ class KinesisSettings(Section):
     endpoint_url: Endpoint | None = Field(
         default=None,
         description="Another endpoint: an emulator, or a VPC endpoint. None by default: the region's own.",
+    )
+    role_arn: RoleArn | None = Field(
+        default=None,
+        description="IAM role that is assumed for calls to Kinesis, such as one of the account that has the streams; renewed "
+        "before it expires. None by default: the credentials of botocore's own chain are used as they are.",
+    )
+    external_id: ExternalId | None = Field(
+        default=None,
+        description="External ID that the trust policy of `role_arn` asks for. None by default: only roles of third parties "
+        "have one.",
     )
     request_records_max: WholeNumber = Field(
         default=500,

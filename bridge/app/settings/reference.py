@@ -20,8 +20,9 @@ required keys only, `config/full.yaml` every key.
 - An environment variable overrides a key: `BRIDGE_` and the path in capitals, with two underscores between its parts, such as
   `BRIDGE_KAFKA__BOOTSTRAP_SERVERS=b1:9092` or `BRIDGE_ROUTES__0__LINGER=5ms`. Lists and mappings stand in YAML's one-line form:
   `BRIDGE_ROUTES='[{topic: orders, stream: orders}]'`.
-- Secrets belong in such variables: `BRIDGE_KAFKA__PROPERTIES__SASL_PASSWORD` sets the librdkafka property `sasl.password`
-  (an underscore stands for a dot).
+- Secrets do not belong in the file: `kafka.security` names files that hold them, or variables do
+  (`BRIDGE_KAFKA__SECURITY__PASSWORD`, `BRIDGE_KAFKA__SECURITY__KEY_PASSWORD`). `BRIDGE_KAFKA__PROPERTIES__SSL_KEYSTORE_PASSWORD`
+  sets the librdkafka property `ssl.keystore.password` (an underscore stands for a dot).
 - `bridge config check` reports everything that is wrong at once; `bridge config schema` prints the JSON Schema.
 """
 
@@ -99,6 +100,8 @@ def type_text(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
         return " or ".join(type_text(choice, definitions) for choice in schema["anyOf"])
     if definition := _definition_of(schema, definitions):
         return "{" + ", ".join(f"{key}: text" for key in definition["properties"]) + "}"
+    if "x-choices" in schema:
+        return " or ".join(schema["x-choices"])
     if "enum" in schema:
         return " or ".join(schema["enum"])
     if schema.get("pattern") in (DURATION_PATTERN, SIZE_PATTERN):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
@@ -14,6 +14,14 @@ class Section(BaseModel):
 
     # Defaults stand in the models as a user would write them (`20ms`), so they are parsed like any other value.
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    environment_only: ClassVar[frozenset[str]] = frozenset()
+    """Secrets that only an environment variable may set: they are no keys of the file."""
+
+    @classmethod
+    def file_keys(cls) -> list[str]:
+        """The keys that the file may have."""
+        return [name for name in cls.model_fields if name not in cls.environment_only]
 
 
 def written(text: str) -> Any:  # noqa: ANN401 - what type it becomes is the field's business

@@ -6,6 +6,7 @@ from typing import Any
 from bridge.app.settings.model import Settings
 from bridge.app.settings.route import Route
 from bridge.app.settings.secrets import MASK, is_secret_name
+from bridge.app.settings.security import SecuritySettings
 
 
 def effective(settings: Settings) -> dict[str, Any]:
@@ -13,6 +14,10 @@ def effective(settings: Settings) -> dict[str, Any]:
     shown = settings.model_dump(mode="json")
     properties = shown["kafka"]["properties"]
     shown["kafka"]["properties"] = {name: MASK if is_secret_name(name) else value for name, value in properties.items()}
+    security = shown["kafka"]["security"]
+    for name in SecuritySettings.environment_only:
+        if security.pop(name) is not None:
+            security[name] = MASK
     return shown
 
 
@@ -45,5 +50,5 @@ def _pairs(values: dict[str, Any]) -> str:
 
 def _text(value: object) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_text(inner)}" for key, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_text(inner)}" for key, inner in value.items() if inner is not None) + "}"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -302,7 +302,7 @@ def test_what_is_missing_is_named_with_its_meaning() -> None:
         ({"routes": [{"topic": "a", "stream": "b", "lingr": "1s"}]}, "routes[0].lingr", "did you mean linger?"),
         ({"defaults": {"shardshare": 1}}, "defaults.shardshare", "did you mean shard_share?"),
         ({"switchover": {}}, "switchover", "Known here: name, kafka, kinesis, defaults, routes"),
-        (kafka(security={"protocol": "SSL"}), "kafka.security", "Known here: bootstrap_servers, group,"),
+        (kafka(sekurity={"protocol": "SSL"}), "kafka.sekurity", "did you mean security?"),
     ],
 )
 def test_an_unknown_key_names_the_nearest_and_all_known_ones(changes: dict[str, Any], path: str, meant: str) -> None:
@@ -351,7 +351,7 @@ def test_a_mistake_in_defaults_is_reported_even_where_every_route_overrides_it()
 
 
 def test_an_empty_group_is_as_good_as_none() -> None:
-    assert settings(defaults=None, log=None, metrics=None, **kafka(properties=None)) == settings()
+    assert settings(defaults=None, log=None, metrics=None, **kafka(properties=None, security=None)) == settings()
 
 
 KEYS = [*sorted(known_keys()), "client.rack", "sasl.password", "group.id", "nonsense", ""]
@@ -507,19 +507,20 @@ def test_a_property_is_written_as_librdkafka_does() -> None:
 
 
 def test_the_client_gets_plain_values() -> None:
-    properties = {"fetch.min.bytes": 1, "socket.keepalive.enable": True, "client.rack": "a", "sasl.password": 12345}
+    properties = {"fetch.min.bytes": 1, "socket.keepalive.enable": True, "client.rack": "a", "ssl.keystore.password": 12345}
     read = settings(**kafka(properties=properties))
     assert read.kafka.librdkafka_properties() == {
         "fetch.min.bytes": 1,
         "socket.keepalive.enable": "true",
         "client.rack": "a",
-        "sasl.password": "12345",
+        "ssl.keystore.password": "12345",
+        "security.protocol": "PLAINTEXT",
     }
-    assert read.kafka.properties["sasl.password"] == SecretStr("12345")
+    assert read.kafka.properties["ssl.keystore.password"] == SecretStr("12345")
     assert read.kafka.properties["client.rack"] == "a"
 
 
-SECRETS = ["sasl.password", "ssl.key.pem", "ssl.key.password", "sasl.oauthbearer.client.secret", "sasl.oauthbearer.config"]
+SECRETS = ["ssl.keystore.password", "ssl.key.pem", "sasl.oauthbearer.client.secret", "sasl.oauthbearer.config"]
 
 
 @pytest.mark.parametrize("name", SECRETS)
@@ -527,7 +528,7 @@ def test_a_secret_is_in_nothing_that_is_shown(name: str) -> None:
     read = settings(**kafka(properties={name: "hunter2"}))
     shown = [repr(read), str(read), repr(read.kafka), read.model_dump_json(), str(read.model_dump()), str(effective(read))]
     assert not [text for text in (*shown, *summary_lines(read)) if "hunter2" in text]
-    assert read.kafka.librdkafka_properties() == {name: "hunter2"}
+    assert read.kafka.librdkafka_properties()[name] == "hunter2"
     assert effective(read)["kafka"]["properties"] == {name: "***"}
 
 
@@ -539,6 +540,10 @@ def test_a_secret_is_in_nothing_that_is_shown(name: str) -> None:
         kafka(properties="sasl.password=hunter2"),
         kafka(properties=["sasl.password=hunter2"]),
         kafka(security={"username": "u", "password": "hunter2"}),
+        kafka(security={"key_password": ["hunter2"]}),
+        kafka(security="hunter2"),
+        kafka(properties={"sasl.password": "hunter2"}),
+        kafka(properties={"ssl.key.password": "hunter2"}),
         kafka(sasl_password="hunter2"),
         kafka(bootstrap_servers="u:hunter2@b1:9092 "),
         kafka(bootstrap_servers="SASL_SSL://u:hun/ter2,hunter2@b1:9092"),

@@ -135,9 +135,9 @@ def test_a_whole_configuration_can_come_from_variables(file: Path) -> None:
 
 
 def test_a_secret_property_from_a_variable_stays_the_text_that_it_is(file: Path) -> None:
-    read = load(file, BRIDGE_KAFKA__PROPERTIES__SASL_PASSWORD="{hunter2: [", BRIDGE_KAFKA__PROPERTIES__SASL_USERNAME="null")
-    assert read.kafka.properties == {"sasl.password": SecretStr("{hunter2: ["), "sasl.username": "null"}
-    assert read.kafka.librdkafka_properties()["sasl.password"] == "{hunter2: ["
+    read = load(file, BRIDGE_KAFKA__PROPERTIES__SSL_KEYSTORE_PASSWORD="{hunter2: [", BRIDGE_KAFKA__PROPERTIES__CLIENT_RACK="null")
+    assert read.kafka.properties == {"ssl.keystore.password": SecretStr("{hunter2: ["), "client.rack": "null"}
+    assert read.kafka.librdkafka_properties()["ssl.keystore.password"] == "{hunter2: ["
 
 
 def test_a_bad_value_names_its_variable(file: Path) -> None:

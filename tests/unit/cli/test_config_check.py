@@ -1,6 +1,7 @@
 """`bridge config`: what people and scripts see, and the exit statuses."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -14,10 +15,11 @@ from bridge.app.jobs.online_check import CheckResult
 from bridge.app.settings import Settings, json_schema
 from bridge.cli import app
 from bridge.cli.options import settings_or_exit
+from tests.servers.certificates import Authority, write_files
 
 GOOD = """
 name: orders-move
-kafka: {bootstrap_servers: b1:9092, properties: {sasl.password: hunter2}}
+kafka: {bootstrap_servers: b1:9092, properties: {ssl.keystore.password: hunter2}}
 kinesis: {region: eu-central-1}
 routes:
   - {topic: orders, stream: orders, linger: 5ms, ordering: partition, partition_key: partition}
@@ -81,7 +83,7 @@ def test_a_valid_configuration_is_summed_up_without_its_secrets(runner: CliRunne
     assert result.exit_code == 0
     assert result.stdout.startswith(f"{good}: valid\n")
     assert "orders -> orders  partition_key=partition  ordering=partition  linger=5ms\n" in result.stdout
-    assert "sasl.password: ***" in result.stdout
+    assert "ssl.keystore.password: ***" in result.stdout
     assert "session_timeout=30s" in result.stdout
     assert f"{good}: 1 warning\n  routes[0].ordering\n" in result.stdout
     assert "hunter2" not in result.output
@@ -92,7 +94,7 @@ def test_a_valid_configuration_for_scripts_has_every_effective_value(runner: Cli
     assert result.exit_code == 0
     report = json.loads(result.stdout)
     assert report["valid"] is True
-    assert report["settings"]["kafka"]["properties"] == {"sasl.password": "***"}
+    assert report["settings"]["kafka"]["properties"] == {"ssl.keystore.password": "***"}
     assert report["settings"]["routes"][0]["linger"] == "5ms"
     assert [warning["path"] for warning in report["warnings"]] == ["routes[0].ordering"]
 
@@ -191,6 +193,20 @@ def test_a_bad_configuration_is_not_tried_online(runner: CliRunner, bad: Path, m
     assert "5 problems" in result.stdout
 
 
-def test_the_full_example_passes_the_check_of_the_client_library_too():
-    result = CliRunner().invoke(app, ["config", "check", "--config", str(Path(__file__).parents[3] / "config" / "full.yaml")])
+def test_the_full_example_passes_the_check_of_the_client_library_too(tmp_path: Path):
+    text = (Path(__file__).parents[3] / "config" / "full.yaml").read_text()
+    authority = Authority()
+    own = authority.issue("bridge.example.net")
+    contents = {
+        "kafka-password": "hunter2\n",
+        "key-password": "hunter3\n",
+        "kafka-ca.pem": authority.certificate,
+        "bridge.pem": own.chain,
+        "bridge.key": own.encrypted_key("hunter3"),
+    }
+    write_files(tmp_path, contents)
+    file = tmp_path / "full.yaml"
+    file.write_text(re.sub(r"(/run/secrets|/etc/bridge)/", f"{tmp_path}/", text))
+    result = CliRunner().invoke(app, ["config", "check", "--config", str(file)])
     assert result.exit_code == 0, result.output
+    assert "hunter" not in result.output

@@ -1,0 +1,229 @@
+"""Makes the clients of one Kafka: with secrets as their files hold them now, and with errors that say what to do.
+
+A changed password reaches clients that are open. Certificates do not, librdkafka reads them only when a client is made: a
+client that Kafka refuses, and whose files have changed since, is made anew.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from bridge.adapters.kafka.security import Explanations, Security, creation_problem
+from bridge.adapters.kafka.tokens import Tokens
+from bridge.core.errors import UnavailableError
+
+LOOK_S = 1.0
+"""How often an open client's files are looked at."""
+METADATA_S = 5.0
+"""Longest wait for metadata before looking whether Kafka refuses us."""
+REFUSED_S = 30.0
+"""A refusal is fresh for so long: three times librdkafka's longest pause between two attempts to connect."""
+
+REFUSALS = (KafkaError._SSL, KafkaError._AUTHENTICATION)
+
+OnError = Callable[[KafkaError], None]
+_Client = TypeVar("_Client", bound="WatchedConsumer | WatchedAdmin")
+
+
+class KafkaClients:
+    """The way in. Making a client may wait for files and credentials, so it is not for the event loop."""
+
+    def __init__(
+        self,
+        properties: Mapping[str, Any],
+        security: Security | None = None,
+        secrets: Callable[[], Mapping[str, str]] = dict,
+        tokens: Tokens | None = None,
+        on_log: Callable[[str], None] | None = None,
+    ) -> None:
+        """`properties` are those of every client; `secrets` reads further ones, raising UnavailableError.
+
+        `tokens` answers where the mechanism is OAUTHBEARER. `on_log` gets the client library's own log lines.
+        """
+        self._properties = {**properties, "logger": _logger(on_log)}
+        self._secrets = secrets
+        self.security = security or Security()
+        self.tokens = tokens
+
+    def consumer(self, properties: Mapping[str, Any], tuning: Mapping[str, Any] | None = None) -> "WatchedConsumer":
+        """A consumer with further properties; those of `tuning` only where there are no others. Raises UnavailableError."""
+        return self._made(WatchedConsumer, properties, tuning or {})
+
+    def admin(self) -> "WatchedAdmin":
+        """An admin client. Raises UnavailableError."""
+        return self._made(WatchedAdmin, {}, {})
+
+    def _made(
+        self, make: Callable[[dict[str, Any], "ClientWatch"], _Client], properties: Mapping[str, Any], tuning: Mapping[str, Any]
+    ) -> _Client:
+        watch = ClientWatch(self)
+        complete = {**tuning, **self.properties(), **properties}
+        complete["error_cb"] = watch.explaining(properties.get("error_cb"))
+        if self.tokens is not None:
+            self.tokens.token()  # now: the constructor would wait ten seconds for one that cannot be had
+            complete["oauth_cb"] = self.tokens
+        try:
+            return make(complete, watch)
+        except KafkaException as error:
+            raise UnavailableError(creation_problem(error.args[0].str())) from error
+
+    def properties(self) -> dict[str, Any]:
+        """The properties of every client, with secrets in clear: never log or print them. Raises UnavailableError."""
+        return {**self._properties, **self._secrets()}
+
+    def password(self) -> str | None:
+        """The password as it is now. Raises UnavailableError."""
+        return self._secrets().get("sasl.password")
+
+
+class ClientWatch:
+    """One open client: what its errors mean, and whether its files have changed. Thread-safe."""
+
+    def __init__(self, clients: KafkaClients) -> None:
+        self._clients = clients
+        self._explanations = Explanations(clients.security)
+        self._seen = _stamps(clients.security.connection_files)
+        self._seen_password = _stamps([clients.security.password_file or ""])
+        self._looked_at = time.monotonic()
+        self._refusal: tuple[float, str] | None = None
+        self._lock = threading.Lock()
+
+    def explaining(self, then: OnError | None) -> OnError:
+        """An `error_cb` that explains, remembers refusals, and hands on."""
+
+        def explain(error: KafkaError) -> None:
+            tokens = self._clients.tokens
+            explained = self._explanations.explain(error, tokens.problem if tokens else None)
+            if explained.code() in REFUSALS:
+                self._refusal = time.monotonic(), explained.str()
+            if then is not None:
+                then(explained)
+
+        return explain
+
+    @property
+    def refusal(self) -> str | None:
+        """Why Kafka does not let this client in; None where it was not refused lately."""
+        refusal = self._refusal
+        return refusal[1] if refusal and time.monotonic() - refusal[0] < REFUSED_S else None
+
+    def look(self, set_credentials: Callable[[str, str], None]) -> str | None:
+        """Gives a changed password to the client. Returns why it has to be made anew, None where it need not."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._looked_at < LOOK_S:
+                return None
+            self._looked_at = now
+            security = self._clients.security
+            password_stamps = _stamps([security.password_file or ""])
+            if password_stamps != self._seen_password and security.username:
+                try:
+                    set_credentials(security.username, self._clients.password() or "")
+                    self._seen_password = password_stamps
+                except UnavailableError:
+                    self._seen_password = {}  # half written perhaps: looked at again
+            if self.refusal is None or _stamps(security.connection_files) == self._seen:
+                return None
+            return f"certificates have changed since Kafka refused the connection: {self.refusal}"
+
+
+class WatchedConsumer(Consumer):
+    """A consumer that ends with a KafkaException where it has to be made anew."""
+
+    def __init__(self, properties: dict[str, Any], watch: ClientWatch) -> None:
+        super().__init__(properties)
+        self._watch = watch
+
+    def poll(self, timeout: float = -1.0) -> Any:  # noqa: ANN401 - as the client's
+        """As the client's. Raises KafkaException where the client has to be made anew."""
+        if reason := self._watch.look(self.set_sasl_credentials):
+            raise KafkaException(KafkaError(KafkaError._SSL, reason))
+        return super().poll(timeout)
+
+
+class WatchedAdmin(AdminClient):
+    """An admin client that knows why Kafka refuses it."""
+
+    def __init__(self, properties: dict[str, Any], watch: ClientWatch) -> None:
+        super().__init__(properties)
+        self._watch = watch
+
+    def refusal(self) -> str | None:
+        """Why Kafka does not let us in, as far as the client knows; serves its callbacks."""
+        self.poll(0)
+        return self._watch.refusal
+
+    def outdated(self) -> bool:
+        """Whether it has to be made anew; gives it a changed password."""
+        return self._watch.look(self.set_sasl_credentials) is not None
+
+
+class AdminConnection:
+    """The admin client at any time: made when it is first asked for, and anew where it is outdated. Thread-safe, blocking."""
+
+    def __init__(self, clients: KafkaClients) -> None:
+        self._clients = clients
+        self._client: WatchedAdmin | None = None
+        self._lock = threading.Lock()
+
+    def client(self) -> WatchedAdmin:
+        """Raises UnavailableError where it cannot be made."""
+        with self._lock:
+            if self._client is not None and self._client.outdated():
+                self._client = None
+            if self._client is None:
+                self._client = self._clients.admin()
+            self._client.poll(0)
+            return self._client
+
+    def refusal(self) -> str | None:
+        """Why Kafka does not let us in; None where it does, or does not answer."""
+        return self._client.refusal() if self._client else None
+
+    def metadata(self, timeout_s: float) -> Any:  # noqa: ANN401 - as the client's
+        """The cluster's topics. Raises KafkaException after the timeout, UnavailableError as soon as Kafka refuses us."""
+        client = self.client()
+        give_up_at = time.monotonic() + timeout_s
+        while True:
+            left = give_up_at - time.monotonic()
+            try:
+                return client.list_topics(timeout=min(left, METADATA_S))
+            except KafkaException:
+                if refusal := client.refusal():
+                    raise UnavailableError(refusal) from None
+                if left <= METADATA_S:
+                    raise
+
+
+def _stamps(files: Iterable[str]) -> dict[str, tuple[int, int, int] | None]:
+    """What tells one content of a file from the next without reading it; through symbolic links, as Kubernetes mounts secrets."""
+    return {file: _stamp(file) for file in files}
+
+
+def _stamp(file: str) -> tuple[int, int, int] | None:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _logger(on_log: Callable[[str], None] | None) -> logging.Logger:
+    logger = logging.Logger("librdkafka")  # outside the hierarchy: nothing else writes these lines
+    logger.addHandler(logging.NullHandler() if on_log is None else _Lines(on_log))
+    return logger
+
+
+class _Lines(logging.Handler):
+    def __init__(self, on_log: Callable[[str], None]) -> None:
+        super().__init__()
+        self._on_log = on_log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._on_log(record.getMessage())

@@ -1,0 +1,42 @@
+"""How the bridge's consumer reads and belongs to its group, as properties of the client library."""
+
+from dataclasses import dataclass
+from typing import Any
+
+READING: dict[str, Any] = {
+    # Compressed batches unpack to several times their size, so a fetch is kept small: memory matters more than round trips.
+    "queued.max.messages.kbytes": 8 * 1024,
+    "fetch.message.max.bytes": 256 * 1024,
+    "fetch.max.bytes": 2 * 1024 * 1024,
+    "fetch.queue.backoff.ms": 20,
+    "topic.metadata.refresh.interval.ms": 10_000,
+}
+"""Tuning, which the configuration may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Of a consumer group. `protocol` is `classic` or `consumer`; the session timeout (seconds) counts with `classic` only."""
+
+    group: str
+    protocol: str
+    session_timeout_s: float
+    instance_id: str | None = None
+
+    def properties(self) -> dict[str, Any]:
+        """What the bridge must own: what is committed, and where reading begins."""
+        owned = {
+            "group.id": self.group,
+            "group.protocol": self.protocol,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+        }
+        if self.protocol == "classic":
+            owned["partition.assignment.strategy"] = "cooperative-sticky"
+            owned["session.timeout.ms"] = int(self.session_timeout_s * 1000)
+        if self.instance_id is not None:
+            owned["group.instance.id"] = self.instance_id
+        return owned
