@@ -12,7 +12,7 @@ from bridge.embedded.request_fields import Call, RequestFields
 
 
 def answer(model: KinesisModel, operation: str, body: bytes, now: float, client: str = "") -> bytes:
-    """The body of one call's answer; raises KinesisError."""
+    """The body of one call's answer; raises KinesisError. Faults hit its records, not the call: see `call_timeline`."""
     return carry_out(model, read_call(operation, body, client), now)
 
 

@@ -29,7 +29,8 @@ class FaultDocumentError(ValueError):
 
 
 class FaultDocument(BaseModel):
-    """`seed`: the same seed and the same calls give the same faults."""
+    """`seed`: with it the same calls meet the same faults. What a fault hits follows from the seed and from what it is for (kind,
+    stream, shard, operation), not from the others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

@@ -234,7 +234,7 @@ class ReshardFault(Fault):
     """A change of shards at a moment: before the PutRecords call that follows `after_calls` of them.
 
     With `after_s` alone: before any call, once that time is over. `stream` is by default that of the call. While the stream
-    is busy or missing, it is tried again before the next call.
+    is busy or missing, it is tried again before the next such call.
     """
 
     times: int | None = Field(default=1, ge=1)

@@ -157,7 +157,8 @@ def test_a_stream_that_is_being_updated_takes_records_and_refuses_changes(server
 
 @pytest.mark.parametrize(("kind", "code"), [("record_throttled", THROTTLED), ("record_internal_failure", FAILURE)])
 def test_a_record_that_is_refused_in_the_middle(server, client, stream, kind, code):
-    server.inject({"kind": kind, "stream": stream, "probability": 0.5, "times": 2}, seed=2)
+    # Of no stream: what a fault is for goes into its chance, and this stream has another name in each run.
+    server.inject({"kind": kind, "probability": 0.5, "times": 2}, seed=2)
     seen = put(client, stream)
     assert sorted(seen.codes) == ["", "", code, code]
     assert datas(held(client, stream)) == [data for data, refused in zip(SENT, seen.codes, strict=True) if not refused]

@@ -260,6 +260,24 @@ def test_a_reshard_that_cannot_be_done_now_is_told_and_tried_again():
     assert plan.state()["faults"][1]["problem"].startswith("UpdateShardCount cannot scale up over double")
 
 
+def test_a_reshard_after_some_puts_is_tried_again_before_puts_only():
+    model = KinesisModel(enforce_limits=False, transition_s=5)
+    model.streams.create("orders", 1, NOW - 10)
+    model.streams.create("other", 1, NOW - 10)
+    plan = inject(model, {"kind": "split", "after_calls": 1})
+    ended(model, put_of(b"a"))
+    model.split_shard("orders", FIRST, 2**126, NOW)
+    ended(model, put_of(b"a"), NOW + 1)
+    assert plan.rules[0].problem is not None
+    ended(model, call_of("DescribeStream", StreamName="other"), NOW + 2)
+    ended(model, call_of("DescribeStream"), NOW + 6)
+    assert plan.rules[0].injected == 0
+    ended(model, put_of(b"a"), NOW + 7)
+    assert plan.rules[0].injected == 1
+    assert len(open_shards(model, "orders", NOW + 12)) == 3
+    assert len(open_shards(model, "other", NOW + 12)) == 1
+
+
 def test_merging_the_last_shard_needs_a_neighbour():
     model = unlimited(shards=2)
     plan = inject(model, {"kind": "merge", "shard": SECOND}, {"kind": "split", "shard": "shardId-000000000007"})

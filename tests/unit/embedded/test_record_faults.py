@@ -145,6 +145,26 @@ def test_the_first_record_of_a_key_has_none_to_change_places_with():
     assert (len(plan.log), plan.rules[0].injected, plan.rules[0].calls) == (0, 0, 3)
 
 
+def test_a_lost_record_changes_places_with_none():
+    model = unlimited()
+    inject(model, {"kind": "acked_not_stored", "times": 1}, {"kind": "swapped"})
+    numbered(model, "a1")
+    numbered(model, "a2")
+    assert stored(model) == ["a2"]
+
+
+def test_a_record_is_picked_by_one_fault():
+    model = unlimited()
+    plan = inject(model, {"kind": "stored_twice", "probability": 0.5}, {"kind": "byte_flipped"})
+    answer = numbered(model, *("x" * 20))
+    twice = {entry.sequence_number for entry in plan.log if entry.kind == "stored_twice"}
+    flipped = {entry.sequence_number for entry in plan.log if entry.kind == "byte_flipped"}
+    assert twice
+    assert flipped
+    assert not twice & flipped
+    assert twice | flipped == set(answer.sequence_numbers)
+
+
 def test_a_foreign_record_stands_before_the_request():
     model = unlimited()
     plan = inject(model, {"kind": "foreign_record", "partition_key": "strange", "data_base64": b64encode(b"new").decode()})
