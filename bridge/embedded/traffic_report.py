@@ -23,6 +23,8 @@ SERIES are columns: "second" (whole seconds in which something came, at most the
 
 "sliding_second_max" is the largest sum in any window (t - 1 s, t], all clients together.
 
+It is made in one piece: half a second for 64 shards, 900 seconds and two clients. Ask for it at the end, not all the time.
+
 A client is the access key id of the request's signature; all after the first 16 are one client, "other".
 """
 
