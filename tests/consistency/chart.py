@@ -81,6 +81,11 @@ def config_text(file: Path) -> str:
     return textwrap.dedent(block[1])
 
 
+def readme_values() -> list[str]:
+    """Files of values in README.md: blocks of `yml`, where those of `yaml` are the bridge's configuration."""
+    return re.findall(r"^```yml\n(.*?)^```$", README.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
 def schema_with_settings() -> dict[str, Any]:
     """The chart's schema, its part for `config` made anew from the bridge's settings."""
     schema: dict[str, Any] = json.loads(SCHEMA.read_text())

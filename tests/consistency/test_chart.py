@@ -27,6 +27,7 @@ from tests.consistency.chart import (
     config_text,
     leaves,
     read,
+    readme_values,
     schema_with_settings,
     table,
     values,
@@ -86,6 +87,31 @@ def test_the_schema_of_config_is_the_bridges_own() -> None:
 
 def test_the_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(SCHEMA.read_text()))
+
+
+def patterns(schema: Any) -> Iterator[str]:
+    """Every regular expression in a schema."""
+    for key, inner in schema.items() if isinstance(schema, dict) else enumerate(schema) if isinstance(schema, list) else ():
+        if key == "pattern" and isinstance(inner, str):
+            yield inner
+        yield from patterns(inner)
+
+
+def beyond_go(pattern: str) -> bool:
+    """Go's regular expressions, which Helm uses, have no look-around, no references back, and repeat at most 1000 times."""
+    repeats = [int(count) for counts in re.findall(r"\{([0-9,]+)\}", pattern) for count in counts.split(",") if count]
+    return bool(re.search(r"\(\?[=!<]|\\[1-9]", pattern)) or max(repeats, default=0) > 1000
+
+
+def test_helm_can_read_every_pattern() -> None:
+    found = list(patterns(json.loads(SCHEMA.read_text())))
+    assert len(found) > 20
+    assert [pattern for pattern in found if beyond_go(pattern)] == []
+
+
+@pytest.mark.parametrize("pattern", ["^a{2,1224}$", "^a{1001}", "^(?!a)b", r"^(a)\1$"])
+def test_a_pattern_that_helm_cannot_read_is_noticed(pattern: str) -> None:
+    assert beyond_go(pattern)
 
 
 def objects(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -187,11 +213,8 @@ def test_the_minimal_example_has_what_the_bridge_requires_and_nothing_else() -> 
 def test_the_configurations_of_the_examples_load(file: Path, tmp_path: Path) -> None:
     config = tmp_path / "bridge.yaml"
     config.write_text(config_text(file))
-    assert load_settings(config, {}).name == "orders-move"
-
-
-def readme_values() -> list[str]:
-    return re.findall(r"^```yml\n(.*?)^```$", README.read_text(), flags=re.DOTALL | re.MULTILINE)
+    out_of_secrets = dict.fromkeys(read(file.read_text()).get("secretEnv", {}), "a secret")
+    assert load_settings(config, out_of_secrets).name == "orders-move"
 
 
 def test_files_of_values_in_the_readme_are_right() -> None:

@@ -40,10 +40,15 @@ def bridge_yaml(manifests: list[Manifest], folder: Path) -> Path:
     return file
 
 
-def loaded(text: str, folder: Path) -> Settings:
+def variables(manifests: list[Manifest]) -> dict[str, str]:
+    """Of the container; a text stands for what Kubernetes puts in."""
+    return {variable["name"]: variable.get("value", "out of a secret") for variable in container(manifests).get("env", [])}
+
+
+def loaded(text: str, folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
     file = folder / "written.yaml"
     file.write_text(text)
-    return load_settings(file, {})
+    return load_settings(file, environment or {})
 
 
 def with_config(helm: Helm, change: Mapping[str, Any], **others: Any) -> list[Manifest]:

@@ -185,7 +185,7 @@ def test_another_configuration_makes_other_pods(helm: Helm):
 def test_secrets_reach_the_container_by_reference(helm: Helm):
     manifests = helm.render(FULL)
     assert container(manifests)["env"][0] == {
-        "name": "BRIDGE_KAFKA__PROPERTIES__SASL_PASSWORD",
+        "name": "BRIDGE_KAFKA__SECURITY__PASSWORD",
         "valueFrom": {"secretKeyRef": {"name": "kafka-user", "key": "password"}},
     }
     (volume,) = (volume for volume in pod(manifests)["volumes"] if "secret" in volume)
@@ -197,10 +197,13 @@ def test_secrets_reach_the_container_by_reference(helm: Helm):
 
 def test_a_constraint_of_the_spread_means_our_pods_unless_it_says_otherwise(helm: Helm):
     manifests = helm.render(FULL)
-    ours, theirs = (constraint["labelSelector"]["matchLabels"] for constraint in pod(manifests)["topologySpreadConstraints"])
-    assert ours == one(manifests, "Deployment")["spec"]["selector"]["matchLabels"]
-    assert theirs == {"example.net/team": "streaming"}
-    assert [constraint["topologyKey"] for constraint in pod(manifests)["topologySpreadConstraints"]] == [
-        "topology.kubernetes.io/zone",
-        "kubernetes.io/hostname",
+    ours = one(manifests, "Deployment")["spec"]["selector"]["matchLabels"]
+    found = [
+        (constraint["topologyKey"], constraint["maxSkew"], constraint["labelSelector"]["matchLabels"])
+        for constraint in pod(manifests)["topologySpreadConstraints"]
+    ]
+    assert found == [
+        ("topology.kubernetes.io/zone", 1, ours),
+        ("kubernetes.io/hostname", 1, {"example.net/team": "streaming"}),
+        ("example.net/rack", 2, ours),
     ]

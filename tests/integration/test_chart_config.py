@@ -20,9 +20,9 @@ from bridge.adapters.kafka.admin import KafkaAdmin
 from bridge.app.settings import load_settings
 from bridge.app.supervisor import STOP_TIMEOUT_S
 from bridge.bootstrap import drain_timeout
-from tests.consistency.chart import CHART, EXAMPLES, ROOT, config_text, read
+from tests.consistency.chart import CHART, EXAMPLES, ROOT, config_text, read, readme_values
 from tests.integration.daemon import daemon_environment
-from tests.integration.manifests import MINIMAL, Manifest, bridge_yaml, container, loaded, one, pod, with_config
+from tests.integration.manifests import MINIMAL, Manifest, bridge_yaml, container, loaded, one, pod, variables, with_config
 from tests.servers.helm import Helm, HelmError
 
 MARGIN_S = 5.0
@@ -31,8 +31,9 @@ MARGIN_S = 5.0
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
 def test_the_bridge_takes_the_configuration(helm: Helm, file: Path, tmp_path: Path):
-    config = bridge_yaml(helm.render(file), tmp_path)
-    assert load_settings(config, {}) == loaded(config_text(file), tmp_path)
+    manifests = helm.render(file)
+    environment = variables(manifests)
+    assert load_settings(bridge_yaml(manifests, tmp_path), environment) == loaded(config_text(file), tmp_path, environment)
 
 
 # -- the configuration gets through
@@ -165,7 +166,13 @@ def test_a_longer_time_to_stop_is_taken(helm: Helm):
             {"replicas": 2},
             "config.kafka.group_instance_id a: leave it out, or write replicas: 1",
         ),
-        ({"kafka.properties": {"sasl.password": "hunter2"}}, {}, "secretEnv, as BRIDGE_KAFKA__PROPERTIES__SASL_PASSWORD"),
+        ({"kafka.properties": {"sasl.password": "hunter2"}}, {}, "invalid propertyName 'sasl.password'"),
+        ({"kafka.security": {"password": "hunter2"}}, {}, "additional properties 'password' not allowed"),
+        (
+            {"kafka.properties": {"sasl.oauthbearer.client.secret": "hunter2"}},
+            {},
+            "secretEnv, as BRIDGE_KAFKA__PROPERTIES__SASL_OAUTHBEARER_CLIENT_SECRET",
+        ),
         ({"kafka.properties": {"ssl.key.pem": "hunter2"}}, {}, "config.kafka.properties.ssl.key.pem: put it into a Secret"),
         (
             {"kafka.properties": {"sasl.oauthbearer.config": "hunter2"}},
@@ -203,7 +210,7 @@ def test_without_values_what_is_missing_is_named(helm: Helm):
 
 
 def test_paths_of_files_are_no_secrets(helm: Helm, tmp_path: Path):
-    properties = {"ssl.key.location": "/secrets/a/tls.key", "ssl.ca.location": "/secrets/a/ca.crt"}
+    properties = {"ssl.keystore.location": "/secrets/a/store", "sasl.oauthbearer.token.endpoint.url": "https://example.net"}
     config = bridge_yaml(with_config(helm, {"kafka.properties": properties}), tmp_path)
     assert yaml.safe_load(config.read_text())["kafka"]["properties"] == properties
 
@@ -255,12 +262,26 @@ def mount(manifests: list[Manifest], folder: Path) -> Path:
     return config
 
 
+def config_check(manifests: list[Manifest], folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command itself, with the variables and the files of the container: it asks the Kafka client library too."""
+    command = [sys.executable, "-m", "bridge", "config", "check", "--config", str(mount(manifests, folder)), "--output", "json"]
+    environment = daemon_environment(variables(manifests))
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
 def test_bridge_config_check_takes_it_where_the_pod_runs(helm: Helm, file: Path, tmp_path: Path):
-    """The command itself, with the variables and the files of the container: it asks the Kafka client library too."""
-    manifests = helm.render(file)
-    config = mount(manifests, tmp_path)
-    given = {variable["name"]: variable.get("value", "out of a secret") for variable in container(manifests).get("env", [])}
-    command = [sys.executable, "-m", "bridge", "config", "check", "--config", str(config), "--output", "json"]
-    result = subprocess.run(command, env=daemon_environment(given), capture_output=True, text=True, timeout=60, check=False)
+    result = config_check(helm.render(file), tmp_path)
     assert (result.returncode, json.loads(result.stdout)["valid"]) == (0, True), result.stdout
+
+
+@pytest.mark.parametrize("block", readme_values())
+def test_files_of_values_in_the_readme_work(helm: Helm, block: str, tmp_path: Path):
+    result = config_check(helm.render(read(block)), tmp_path)
+    assert result.returncode == 0, result.stdout
+
+
+def test_a_configuration_that_does_not_work_is_noticed(helm: Helm, tmp_path: Path):
+    """The schema of the values does not know what cannot stand together."""
+    result = config_check(with_config(helm, {"kafka.session_timeout": "2s"}), tmp_path)
+    assert (result.returncode, json.loads(result.stdout)["valid"]) == (2, False)
