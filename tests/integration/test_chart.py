@@ -167,11 +167,14 @@ def test_a_disruption_budget_where_it_is_wanted(helm: Helm, create: str, replica
     assert ("PodDisruptionBudget" in kinds(manifests)) is made
 
 
-def test_never_more_members_than_replicas(helm: Helm):
-    assert one(helm.render(FULL), "Deployment")["spec"]["strategy"] == {
-        "type": "RollingUpdate",
-        "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
-    }
+def test_a_pod_is_told_to_stop_before_another_is_started(helm: Helm):
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    assert one(helm.render(FULL), "Deployment")["spec"]["strategy"] == strategy
+
+
+def test_a_static_member_ends_before_another_takes_its_name(helm: Helm):
+    manifests = with_config(helm, {"kafka.group_instance_id": "bridge-0"})
+    assert one(manifests, "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
 
 
 def test_another_configuration_makes_other_pods(helm: Helm):
