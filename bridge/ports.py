@@ -98,6 +98,9 @@ class OffsetDirectory(Protocol):
         Without partitions it only finds out whether Kafka answers. Raises UnavailableError.
         """
 
+    async def partitions_of(self, wanted: Callable[[str], bool]) -> Sequence[Partition]:
+        """All partitions of the topics for which `wanted` is true. Raises UnavailableError, RefusedError."""
+
 
 @dataclass(slots=True, frozen=True)
 class GroupMember:
@@ -114,9 +117,6 @@ class GroupDirectory(OffsetDirectory, Protocol):
 
     Every call raises UnavailableError without an answer, and RefusedError where it is not allowed.
     """
-
-    async def partitions_of(self, wanted: Callable[[str], bool]) -> Sequence[Partition]:
-        """All partitions of the topics for which `wanted` is true."""
 
     async def committed(self, group: str, partitions: Collection[Partition]) -> Mapping[Partition, CommitPoint]:
         """Committed offsets with their metadata, of those partitions that have one."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bridge.app.back_pressure import TICK_S, BackPressure
 from bridge.app.commit import commit_what_moved
+from bridge.app.fair_share import FairShare
 from bridge.app.kafka_health import KafkaHealth
 from bridge.app.lag import lag_samples, observe_lag
 from bridge.app.partition_line import Halt, PartitionLine, open_line
@@ -73,6 +74,7 @@ class ForwardLine:
         self._joined = False
         self._pressure = BackPressure(limits.buffer_bytes_max, self._lines.values, self._pause, self._resume)
         self._kafka = KafkaHealth(telemetry)
+        self._fair_share = FairShare(offsets, route_topic, self._lines, self._streams)
         telemetry.gauges(self._samples)
 
     # -- life
@@ -83,6 +85,7 @@ class ForwardLine:
             self._tasks = tasks
             self._task(self._commit_forever())
             self._task(self._tick_forever())
+            self._task(self._fair_share.run())
             self._task(observe_lag(self._offsets, self._lines, self._clock, self._kafka.answers, self._kafka.trouble))
             await self._read_until_stopped()
             for task in self._running:
@@ -156,6 +159,7 @@ class ForwardLine:
             line = open_line(assigned, routed)
             self._lines[assigned.partition] = line
             self._stream(routed).attach(line, routed.mapping)
+        self._fair_share.assigned()
         if partitions:
             self._telemetry.log("info", "partitions_assigned", partitions=[str(a.partition) for a in partitions])
 

@@ -1,16 +1,18 @@
 """What the answers of one stream mean for people: metrics, log lines, and the trouble that readiness shows."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Literal
 
 from bridge.app.partition_line import PartitionLine
 from bridge.app.telemetry import Telemetry
-from bridge.core.delivery.lanes import PartitionLanes, Row
+from bridge.core.delivery.lanes import ROW_BATCH, ROW_TIMESTAMP_MS, PartitionLanes, Row
 from bridge.core.delivery.requests import Request, Resolution
 from bridge.core.records import Outcome, PutAnswer
 
 MESSAGE_CHARACTERS_MAX = 300
+
+_BATCH = itemgetter(ROW_BATCH)
 
 
 class PutReport:
@@ -48,16 +50,13 @@ class PutReport:
 
     def delivered(self, stored: Sequence[Row], lines: Mapping[PartitionLanes, tuple[PartitionLine, Any]], wall_ms: float) -> None:
         """Records that were confirmed; counted by the route of their partition."""
-        latencies: dict[PartitionLanes, list[float]] = defaultdict(list)
-        for batch, i in stored:
-            latencies[batch.lanes_of].append((wall_ms - batch.timestamps_ms[i]) / 1000)
-        by_route: dict[str, list[float]] = defaultdict(list)
-        for lanes, values in latencies.items():
-            if lanes in lines:
-                by_route[lines[lanes][0].route] += values
-        for route, values in by_route.items():
-            self._telemetry.count("bridge_records_acked_total", len(values), route)
-            self._telemetry.observe("bridge_delivery_seconds", values, route)
+        batches = set(map(_BATCH, stored))
+        routes = {batch: lines[batch.lanes_of][0].route for batch in batches if batch.lanes_of in lines}
+        for route in set(routes.values()):
+            all_of_it = len(routes) == len(batches) and len(set(routes.values())) == 1
+            rows = stored if all_of_it else [row for row in stored if routes.get(row[ROW_BATCH]) == route]
+            self._telemetry.count("bridge_records_acked_total", len(rows), route)
+            self._telemetry.observe("bridge_delivery_seconds", [(wall_ms - row[ROW_TIMESTAMP_MS]) / 1000 for row in rows], route)
         self._settle_doubts(stored, lines)
 
     def forget(self, lanes: PartitionLanes) -> None:

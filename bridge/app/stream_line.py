@@ -1,7 +1,7 @@
 """One stream: finds its shards, keeps its scheduler, sends its requests."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -9,10 +9,13 @@ from bridge.app.partition_line import Halt, PartitionLine
 from bridge.app.put_report import PutReport
 from bridge.app.telemetry import Sample, Telemetry
 from bridge.core.delivery.ack_tracker import acknowledge
+from bridge.core.delivery.fair_parts import Place, fair_parts
 from bridge.core.delivery.lanes import PartitionLanes
 from bridge.core.delivery.mapping import KeyCache, Mapper, MappingSpec
+from bridge.core.delivery.ready_shards import NEVER
 from bridge.core.delivery.requests import Request, RequestLimits, Resolution
-from bridge.core.delivery.scheduler import NEVER, Scheduler
+from bridge.core.delivery.scheduler import Scheduler
+from bridge.core.delivery.shard_map import ShardMap
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import SourceBatch
 from bridge.ports import Clock, ShardDirectory, Sink, StreamDescription
@@ -47,6 +50,7 @@ class StreamLine:
         self._scheduler: Scheduler | None = None
         self._record_bytes_max = 0
         self._lines: dict[PartitionLanes, tuple[PartitionLine, Mapper]] = {}
+        self._feeders: Sequence[Place] = ()
         self._wake = asyncio.Event()
         self._stale = asyncio.Event()
         self._report = PutReport(stream, telemetry)
@@ -66,16 +70,36 @@ class StreamLine:
     def attach(self, line: PartitionLine, spec: MappingSpec) -> None:
         """A partition that feeds this stream from now on."""
         self._lines[line.lanes] = line, self._mapper(spec)
+        self._share_out()
 
     def detach(self, line: PartitionLine) -> None:
         """The partition is not ours any more: nothing of it is sent again."""
         self._truncate(line, 0)
         self._lines.pop(line.lanes, None)
         self._report.forget(line.lanes)
+        self._share_out()
+
+    def set_feeders(self, places: Sequence[Place]) -> None:
+        """Where the records of all partitions go that feed this stream, those of other replicas too."""
+        self._feeders = places
+        self._share_out()
+
+    def _share_out(self) -> None:
+        """Our part of each shard, from now on."""
+        if self._scheduler is not None:
+            self._scheduler.set_shares(self._shares(self._scheduler.shard_map))
+
+    def _shares(self, shard_map: ShardMap) -> list[float]:
+        own = [mapper.spec.place_of(line.partition.number) for line, mapper in self._lines.values()]
+        # Until all partitions are known: those of the topics that we have something of.
+        of_own_topics = {line.partition.topic: line.slices for line, _ in self._lines.values()}
+        every = self._feeders or [None] * sum(of_own_topics.values())
+        return [self._share * part for part in fair_parts(shard_map, own, every)]
 
     def finish(self, line: PartitionLine) -> None:
         """Sends only what has to be done before the partition may leave: up to the last record ever attempted."""
-        self._truncate(line, line.tracker.first_unattempted())
+        under_way_to = self._scheduler.under_way_to(line.lanes) if self._scheduler else 0
+        self._truncate(line, max(under_way_to, line.tracker.first_unattempted()))
 
     def offer(self, line: PartitionLine, batch: SourceBatch) -> None:
         """Records of an attached partition, in offset order."""
@@ -133,9 +157,10 @@ class StreamLine:
     def _adopt(self, description: StreamDescription) -> None:
         self._directory_trouble = None
         if self._scheduler is None:
-            self._scheduler = Scheduler(self._limits, description.shard_map, self._share)
+            self._scheduler = Scheduler(self._limits, description.shard_map)
+            self._share_out()
         elif description.shard_map != self._scheduler.shard_map:
-            self._scheduler.replace_shard_map(description.shard_map)
+            self._scheduler.replace_shard_map(description.shard_map, self._shares(description.shard_map))
             self._telemetry.log("info", "shard_map_replaced", stream=self.stream, shards=len(description.shard_map))
         if description.record_bytes_max != self._record_bytes_max:
             self._record_bytes_max = description.record_bytes_max
@@ -191,7 +216,7 @@ class StreamLine:
         self.on_progress()
 
     def _halt_rejected(self, resolution: Resolution, message: str) -> None:
-        for (batch, i), code in resolution.rejected:
+        for (batch, i, *_), code in resolution.rejected:
             line, _ = self._lines.get(batch.lanes_of, (None, None))
             if line is not None:
                 detail = f"Kinesis refused the record: {code} {message}"

@@ -19,11 +19,9 @@ def request_of(*records: tuple[str, bytes] | tuple[str, bytes, str]) -> Request:
     """A request of (partition key, data) or (partition key, data, explicit hash key)."""
     request = Request()
     for i, (key, data, *explicit) in enumerate(records):
-        request.rows.append((BATCH, i))
-        request.partition_keys.append(key)
-        request.datas.append(data)
-        request.explicit_hash_keys.append(explicit[0] if explicit else None)
-        request.size += len(key.encode()) + len(data)
+        size = len(key.encode()) + len(data)
+        request.rows.append((BATCH, i, data, key, explicit[0] if explicit else None, size, 0, key, 0))
+        request.size += size
     return request
 
 

@@ -1,6 +1,7 @@
 """From the client library's message objects to columns, one batch per partition."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from confluent_kafka import KafkaError, Message
@@ -8,32 +9,45 @@ from confluent_kafka import KafkaError, Message
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import PartitionFailed, SourceEvent, SourceTrouble
 
+_Place = tuple[Any, Any]
+"""Topic and partition."""
 
-def events_of(messages: Iterable[Message]) -> list[SourceEvent]:
+
+def events_of(messages: Sequence[Message]) -> list[SourceEvent]:
     """Batches in the order in which their partitions first appear; what Kafka said of partitions and itself after them.
 
     An end-of-partition event moves `next_offset` past the transaction markers at the end.
     """
-    rows: dict[tuple[str, int], list[Message]] = {}
-    ends: dict[tuple[str, int], int] = {}
+    errors = [message.error() for message in messages]
+    rows: dict[_Place, list[Message]] = {}
+    ends: dict[_Place, int] = {}
     reports: list[SourceEvent] = []
-    for message in messages:
-        error = message.error()
-        place: tuple[Any, Any] = (message.topic(), message.partition())
-        if error is None:
-            if place in rows:
-                rows[place].append(message)
-            else:
-                rows[place] = [message]
-        elif error.code() == KafkaError._PARTITION_EOF:
-            ends[place] = message.offset() or 0
-        else:
-            reports.append(_report(error, message))
+    if any(errors):
+        _take_out_errors(messages, errors, ends, reports)
+        messages = [message for message, error in zip(messages, errors, strict=True) if error is None]
+    first = 0
+    places: list[_Place] = [(message.topic(), message.partition()) for message in messages]
+    for place, run in groupby(places):  # the client hands over a partition's messages in runs
+        end = first + len(list(run))
+        rows.setdefault(place, []).extend(messages[first:end])
+        first = end
     batches = [_batch(place, rows.get(place, []), ends.get(place, 0)) for place in dict.fromkeys((*rows, *ends))]
     return [*batches, *reports]
 
 
-def _batch(place: tuple[str, int], messages: list[Message], end: int) -> SourceBatch:
+def _take_out_errors(
+    messages: Sequence[Message], errors: list[KafkaError | None], ends: dict[_Place, int], reports: list[SourceEvent]
+) -> None:
+    for message, error in zip(messages, errors, strict=True):
+        if error is None:
+            continue
+        if error.code() == KafkaError._PARTITION_EOF:
+            ends[message.topic(), message.partition()] = message.offset() or 0
+        else:
+            reports.append(_report(error, message))
+
+
+def _batch(place: _Place, messages: list[Message], end: int) -> SourceBatch:
     offsets: list[int] = [message.offset() for message in messages]  # type: ignore[misc]
     return SourceBatch(
         Partition(*place),

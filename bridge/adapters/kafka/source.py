@@ -130,7 +130,7 @@ class KafkaSource:
     def _learn_size(self, events: Iterable[SourceEvent]) -> None:
         for event in events:
             if isinstance(event, SourceBatch) and event.values:
-                mean = sum(len(value) for value in event.values if value is not None) / len(event.values)
+                mean = sum(map(len, filter(None, event.values))) / len(event.values)
                 self._record_bytes = max(64.0, 0.9 * self._record_bytes + 0.1 * mean, mean / 4)
 
     def _run_commands(self) -> None:

@@ -5,11 +5,13 @@ as the rest of the line.
 """
 
 from collections import Counter
+from operator import itemgetter
 from typing import Any
 
 import orjson
 from pybase64 import b64encode
 
+from bridge.core.delivery.lanes import ROW_DATA, ROW_PARTITION_KEY
 from bridge.core.delivery.requests import Request
 from bridge.core.records import Outcome, PutAnswer
 
@@ -30,6 +32,10 @@ _TRANSIENT = {"ResourceInUseException", "ExpiredTokenException", "RequestExpired
 """Certainly not stored: a stream that is not ACTIVE yet, credentials that are renewed by the next request."""
 
 
+_SHARD_ID = itemgetter("ShardId")
+_SEQUENCE_NUMBER = itemgetter("SequenceNumber")
+
+
 def stream_member(stream: str) -> dict[str, str]:
     """How a request names a stream given by its name or its ARN."""
     return {"StreamARN": stream} if stream.startswith("arn:") else {"StreamName": stream}
@@ -38,17 +44,19 @@ def stream_member(stream: str) -> dict[str, str]:
 def encode(stream: str, request: Request) -> bytes:
     """Body of a PutRecords call."""
     dumps = orjson.dumps
-    explicit = request.explicit_hash_keys
-    rows = zip(request.datas, request.partition_keys, strict=True)
-    if any(explicit):
-        hashes = [b"" if text is None else b',"ExplicitHashKey":"%b"' % text.encode() for text in explicit]
+    if any(request.explicit_hash_keys):
         records = [
-            b'{"Data":"%b","PartitionKey":%b%b}' % (b64encode(data), dumps(key), place)
-            for (data, key), place in zip(rows, hashes, strict=True)
+            b'{"Data":"%b","PartitionKey":%b%b}' % (b64encode(data), dumps(key), _explicit(hash_key))
+            for _, _, data, key, hash_key, *_ in request.rows
         ]
     else:
-        records = [b'{"Data":"%b","PartitionKey":%b}' % (b64encode(data), dumps(key)) for data, key in rows]
+        rows = request.rows
+        records = [b'{"Data":"%b","PartitionKey":%b}' % (b64encode(row[ROW_DATA]), dumps(row[ROW_PARTITION_KEY])) for row in rows]
     return dumps(stream_member(stream))[:-1] + b',"Records":[' + b",".join(records) + b"]}"
+
+
+def _explicit(hash_key: str | None) -> bytes:
+    return b"" if hash_key is None else b',"ExplicitHashKey":"%b"' % hash_key.encode()
 
 
 def decode(status: int, body: bytes, records: int) -> PutAnswer:
@@ -87,17 +95,18 @@ def _entries(entries: Any, records: int) -> PutAnswer:  # noqa: ANN401 - what th
         count = len(entries) if isinstance(entries, list) else "no"
         return PutAnswer(Outcome.UNKNOWN, code="AnswerShape", message=f"{count} entries for {records} records")
     try:
-        shard_ids = [entry["ShardId"] for entry in entries]
-        sequence_numbers = [entry["SequenceNumber"] for entry in entries]
+        shard_ids = list(map(_SHARD_ID, entries))
+        sequence_numbers = list(map(_SEQUENCE_NUMBER, entries))
     except (KeyError, TypeError):
         return _mixed(entries)
-    if not (_all_texts(shard_ids) and _all_texts(sequence_numbers)) or any("ErrorCode" in entry for entry in entries):
+    # A stored record's entry has these two members and no more; an error's has others.
+    if set(map(len, entries)) != {2} or not (_all_texts(shard_ids) and _all_texts(sequence_numbers)):
         return _mixed(entries)
     return PutAnswer(None, [Outcome.STORED] * records, shard_ids, sequence_numbers)
 
 
 def _all_texts(values: list[Any]) -> bool:
-    return all(values) and all(type(value) is str for value in values)
+    return all(values) and set(map(type, values)) == {str}
 
 
 def _text(value: object) -> str:

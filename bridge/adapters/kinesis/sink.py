@@ -11,6 +11,7 @@ import aiohttp
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.utils import get_environ_proxies
 
 from bridge.adapters.kinesis.put_records import CONTENT_TYPE, TARGET, decode, encode
 from bridge.core.delivery.requests import Request
@@ -32,6 +33,8 @@ class KinesisSink:
         self._credentials = credentials
         self._region = region
         self._url = endpoint_url.rstrip("/") + "/"
+        # As botocore finds it, but once: aiohttp would look for it, and into .netrc, in a thread for each request.
+        self._proxy = get_environ_proxies(self._url).get(self._url.split(":")[0])
 
     async def put(self, stream: str, request: Request) -> PutAnswer:
         """See `Sink`."""
@@ -48,7 +51,8 @@ class KinesisSink:
         try:
             # aiohttp warns of large bodies given as bytes; a redirect would send the records to a second place.
             data = io.BytesIO(body) if len(body) > LARGE_BODY else body
-            async with self._http.post(self._url, data=data, headers=headers, allow_redirects=False) as response:
+            posted = self._http.post(self._url, data=data, headers=headers, proxy=self._proxy, allow_redirects=False)
+            async with posted as response:
                 return decode(response.status, await response.read(), len(request))
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             return PutAnswer(Outcome.FATAL, code="Tls", message=str(error))
@@ -81,11 +85,11 @@ async def open_sink(
     timeout = aiohttp.ClientTimeout(
         total=request_timeout_s, connect=min(CONNECT_TIMEOUT_S, request_timeout_s), sock_connect=CONNECT_TIMEOUT_S
     )
-    # The same authorities and proxies as botocore takes: its ca_bundle setting, else the system's, and the environment.
+    # The same authorities as botocore takes: its ca_bundle setting, else the system's.
     ca_bundle = session.get_config_variable("ca_bundle")
     tls = ssl.create_default_context(cafile=ca_bundle if isinstance(ca_bundle, str) else None)
     connector = aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=KEEPALIVE_S, ssl=tls)
     async with asyncio.timeout(30):
         credentials = await session.get_credentials()
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False, trust_env=True) as http:
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as http:
         yield KinesisSink(http, credentials, region, endpoint_url)

@@ -9,8 +9,8 @@ from bridge.core.records import SourceBatch
 
 def acknowledge(rows: Iterable[Row]) -> None:
     """The sink confirmed these rows."""
-    for batch, i in rows:
-        batch.resolved[i] = 1
+    for row in rows:
+        row[0].resolved[row[1]] = 1
 
 
 class AckTracker:
@@ -67,9 +67,10 @@ class AckTracker:
         return batch.timestamps_ms[batch.resolved.find(0)]
 
     def first_unattempted(self) -> int:
-        """Offset above every row that was ever attempted: what stands below it has to be finished before leaving."""
+        """Offset above every row that was attempted, but for what is under way now: what stands below it has to be finished
+        before leaving."""
         for batch in reversed(self._batches):
-            row = batch.attempted.rfind(1)
+            row = max(batch.attempted_again.rfind(1), batch.resolved.rfind(1))
             if row >= 0:
                 return batch.offsets[row] + 1
         return self.committable()

@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Final
 
 from bridge.core.records import Lane, Partition
 
@@ -39,34 +41,65 @@ class PartitionLanes:
 
 @dataclass(slots=True, eq=False)
 class MappedBatch:
-    """Rows of one partition, ready for the scheduler; `values[i]` becomes None once row i is stored.
+    """Rows of one partition, ready for the scheduler, which takes the columns that it needs out as rows, once.
 
     `sizes` count data and partition key in bytes, as the limits do. `explicit_hash_keys` is None where the partition key
-    decides the shard. `attempted` and `resolved` hold one byte per row, 0 or 1.
+    decides the shard. `attempted_again` and `resolved` hold one byte per row, 0 or 1.
     """
 
     lanes_of: PartitionLanes
     next_offset: int
     offsets: list[int]
     timestamps_ms: list[int]
-    values: list[bytes | None]
+    values: Sequence[bytes | None]
     partition_keys: Sequence[str]
     hash_keys: Sequence[int]
     explicit_hash_keys: Sequence[str] | None
     lanes: Sequence[Lane]
-    sizes: list[int]
+    sizes: Sequence[int]
     age: int = 0
     """Set by the scheduler: batches offered earlier have a lower one."""
-    attempted: bytearray = field(init=False)
+    attempted_again: bytearray = field(init=False)
+    """Set by the scheduler for a row that was attempted and waits to be attempted again."""
     resolved: bytearray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.attempted = bytearray(len(self.offsets))
+        self.attempted_again = bytearray(len(self.offsets))
         self.resolved = bytearray(len(self.offsets))
 
     def __len__(self) -> int:
         return len(self.offsets)
 
+    def take_rows(self) -> "list[Row]":
+        """The rows, which alone hold the data from now on: it is released with the row."""
+        explicit = repeat(None) if self.explicit_hash_keys is None else self.explicit_hash_keys
+        columns = (self.values, self.partition_keys, explicit, self.sizes, self.hash_keys, self.lanes, self.timestamps_ms)
+        rows = list(zip(repeat(self), range(len(self)), *columns, strict=False))
+        self.values = self.partition_keys = self.hash_keys = self.lanes = self.sizes = ()
+        self.explicit_hash_keys = None
+        return rows
 
-Row = tuple[MappedBatch, int]
-"""One record: its batch and its row there."""
+
+Row = tuple[MappedBatch, int, bytes, str, str | None, int, int, Lane, int]
+"""One record: batch, row there, data, partition key, explicit hash key, size, hash key, lane, Kafka timestamp (ms). A plain
+tuple, because rows are made and taken apart by the hundred thousand a second."""
+# Places in a row.
+ROW_BATCH: Final = 0
+ROW_DATA: Final = 2
+ROW_PARTITION_KEY: Final = 3
+ROW_EXPLICIT_HASH_KEY: Final = 4
+ROW_SIZE: Final = 5
+ROW_HASH_KEY: Final = 6
+ROW_LANE: Final = 7
+ROW_TIMESTAMP_MS: Final = 8
+
+
+def offset_of(row: Row) -> int:
+    """Kafka offset of a row."""
+    return row[0].offsets[row[1]]
+
+
+def is_wanted(row: Row) -> bool:
+    """Whether its partition still wants this row sent."""
+    batch = row[0]
+    return batch.lanes_of.wants(batch.offsets[row[1]])

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import add
 
 import orjson
 
@@ -34,6 +35,10 @@ class MappingSpec:
     slices: int = 1
     record_bytes_max: int = RECORD_BYTES_MAX_DEFAULT
     """Data and partition key together (PutRecords API reference)."""
+
+    def place_of(self, number: int) -> int | None:
+        """The hash key that all records of this Kafka partition get; None: they go anywhere."""
+        return slice_hash_key(number, self.slices) if self.strategy == "partition" else None
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,8 +73,10 @@ class KeyCache:
 
     def rows(self, keys: list[bytes]) -> _KeyedRows:
         """Partition key, hash key and size of each key. Raises _RejectedRow for one that is too long."""
-        known = self._known
-        return [known.get(key) or self._learn(key) for key in keys]
+        rows = list(map(self._known.get, keys))
+        if None not in rows:
+            return rows  # type: ignore[return-value]
+        return [row or self._learn(key) for row, key in zip(rows, keys, strict=True)]
 
     def _learn(self, key: bytes) -> _Key:
         if len(self._known) >= CACHED_KEYS_MAX:
@@ -193,7 +200,7 @@ class Mapper:
             if count and key_sizes[-1] > PARTITION_KEY_CHARACTERS_MAX:  # offsets ascend, so the last key is the longest
                 return self._origin_too_long(batch, lanes_of)
         values = batch.values[:count]
-        sizes = [len(value) + size for value, size in zip(values, key_sizes, strict=True)]  # type: ignore[arg-type]
+        sizes = list(map(add, map(len, values), key_sizes))  # type: ignore[arg-type]
         mapped = MappedBatch(
             lanes_of,
             batch.next_offset if rejection is None else rejection.offset,

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from bridge.core.delivery.lanes import Row
+from bridge.core.delivery.budgets import Taken
+from bridge.core.delivery.lanes import ROW_DATA, ROW_EXPLICIT_HASH_KEY, ROW_PARTITION_KEY, Row
 
 
 @dataclass(slots=True, frozen=True)
@@ -17,19 +18,43 @@ class RequestLimits:
 class Request:
     """One PutRecords request; `runs` says which rows were meant for which shard: (shard id, first row, end).
 
-    `run_sizes` are the bytes of each run, data and partition keys; `size` is their sum.
+    `run_sizes` are the bytes of each run, data and partition keys; `size` is their sum; `taken` is what each run took of
+    its shard's budget. `sent_at` is when the scheduler gave it out, in its clock.
     """
 
     rows: list[Row] = field(default_factory=list)
-    partition_keys: list[str] = field(default_factory=list)
-    explicit_hash_keys: list[str | None] = field(default_factory=list)
-    datas: list[bytes] = field(default_factory=list)
     runs: list[tuple[str, int, int]] = field(default_factory=list)
     run_sizes: list[int] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
     size: int = 0
+    sent_at: float = 0.0
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def add_run(self, shard_id: str, rows: list[Row], size: int, taken: Taken) -> None:
+        """Rows for one shard, their bytes, and what they took of its budget."""
+        first = len(self.rows)
+        self.rows += rows
+        self.runs.append((shard_id, first, len(self.rows)))
+        self.run_sizes.append(size)
+        self.taken.append(taken)
+        self.size += size
+
+    @property
+    def datas(self) -> list[bytes]:
+        """Data of each row."""
+        return [row[ROW_DATA] for row in self.rows]
+
+    @property
+    def partition_keys(self) -> list[str]:
+        """Partition key of each row."""
+        return [row[ROW_PARTITION_KEY] for row in self.rows]
+
+    @property
+    def explicit_hash_keys(self) -> list[str | None]:
+        """Explicit hash key of each row, None where the partition key decides the shard."""
+        return [row[ROW_EXPLICIT_HASH_KEY] for row in self.rows]
 
 
 @dataclass(slots=True)

@@ -6,16 +6,15 @@ filled, so a full shard never holds up a request. This is the only place that de
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from bridge.core.delivery.budgets import Budget
-from bridge.core.delivery.lanes import MappedBatch, PartitionLanes, Row
+from bridge.core.delivery.budgets import Budget, FastestRoundTrip
+from bridge.core.delivery.lanes import ROW_HASH_KEY, ROW_LANE, ROW_SIZE, MappedBatch, PartitionLanes, Row, is_wanted, offset_of
+from bridge.core.delivery.ready_shards import NEVER, ReadyShards
 from bridge.core.delivery.requests import Request, RequestLimits, Resolution
 from bridge.core.delivery.shard_map import ShardMap
-from bridge.core.delivery.shard_queues import Backoff, ReadyRows, ShardQueue
+from bridge.core.delivery.shard_queues import Backoff, ShardQueue
 from bridge.core.records import Outcome, PutAnswer
-
-NEVER = float("inf")
 
 FATAL_BACKOFF_FIRST_S = 1.0
 FATAL_BACKOFF_MAX_S = 30.0
@@ -23,20 +22,32 @@ FATAL_BACKOFF_MAX_S = 30.0
 GATHER_PART = 4
 """What stood behind its lane's head has lingered there; a part of the linger gathers answers that come together."""
 
+RUN_ROWS = 8
+"""What a request holds for one shard costs about as much as so many rows. Where many shards have few ready rows each, the
+linger gathers until a shard has so many."""
+
+PLACED_MAX = 65_536
+"""Hash keys whose shard is remembered: a look-up costs a third of a search."""
+
 
 class Scheduler:
     """Lanes and shard budgets of one stream. Pure: takes `now` (seconds, monotonic), returns decisions."""
 
     def __init__(self, limits: RequestLimits, shard_map: ShardMap, shard_share: float = 1.0) -> None:
         self._limits = limits
-        self._share = shard_share
+        self._shares: Sequence[float] = [shard_share] * len(shard_map)
         self._queues: list[ShardQueue] = []
+        self._shards = ReadyShards()
+        self._placed: dict[int, int] = {}  # hash key to the index of its shard
         self._singly: deque[Row] = deque()  # of a request that was rejected as a whole: one request each
+        self._under_way: set[Request] = set()
+        self._fastest = FastestRoundTrip()
         self._backoff = Backoff()
         self._offered = 0  # batches
+        self._ready_rows = 0  # of all shards, closed ones too
         self._linger_s = NEVER
         self._send_at = NEVER  # when what is ready has lingered long enough
-        self.replace_shard_map(shard_map)
+        self.replace_shard_map(shard_map, self._shares)
 
     # -- taking records in
 
@@ -45,21 +56,25 @@ class Scheduler:
         batch.age = self._offered
         self._offered += 1
         lanes_of = batch.lanes_of
-        waiting = lanes_of.waiting
-        queues, locate = self._queues, self.shard_map.locate
-        hash_keys = batch.hash_keys
-        for i, lane in enumerate(batch.lanes):
-            if lane not in waiting:
-                waiting[lane] = None
-                queues[locate(hash_keys[i])].ready.append((batch, i))
-                continue
-            behind = waiting[lane]
-            if behind is None:
-                waiting[lane] = deque(((batch, i),))
-            else:
-                behind.append((batch, i))
         lanes_of.unresolved += len(batch)
         lanes_of.unresolved_bytes += sum(batch.sizes)
+        waiting, queues = lanes_of.waiting, self._queues
+        slots, lanes = self._places(batch.hash_keys), batch.lanes
+        not_ready = 0
+        for row, lane, slot in zip(batch.take_rows(), lanes, slots, strict=True):
+            if lane not in waiting:
+                waiting[lane] = None
+                queues[slot].ready.offered.append(row)
+                continue
+            behind = waiting[lane]
+            not_ready += 1
+            if behind is None:
+                waiting[lane] = deque((row,))
+            else:
+                behind.append(row)
+        self._ready_rows += len(slots) - not_ready
+        for slot in set(slots):
+            self._shards.add(queues[slot])
         self._linger_s = min(self._linger_s, lanes_of.linger_s)
         self._send_at = min(self._send_at, now + lanes_of.linger_s)
 
@@ -67,25 +82,37 @@ class Scheduler:
         """Forgets the rows of a partition at or above `offset` that are not under way; those that are end with their answer."""
         lanes_of.ends_at = offset if lanes_of.ends_at is None else min(offset, lanes_of.ends_at)
         for queue in self._queues:
-            for row in queue.ready.take_out(_wanted):
+            for row in queue.ready.take_out(is_wanted):
+                self._ready_rows -= 1
                 self._forget(row, head=True)
         self._singly = self._kept(self._singly, head=True)
         for lane, behind in lanes_of.waiting.items():
             if behind:
                 lanes_of.waiting[lane] = self._kept(behind, head=False) or None
 
-    def replace_shard_map(self, shard_map: ShardMap) -> None:
-        """Routes what waits again; budgets and back-off of shards that stay go on."""
+    def under_way_to(self, lanes_of: PartitionLanes) -> int:
+        """Offset above every row of this partition that is under way now; 0 without one."""
+        rows = (row for request in self._under_way for row in request.rows if row[0].lanes_of is lanes_of)
+        return max((offset_of(row) + 1 for row in rows), default=0)
+
+    def replace_shard_map(self, shard_map: ShardMap, shares: Sequence[float]) -> None:
+        """Routes what waits again; budgets and back-off of shards that stay go on. `shares` as in `set_shares`."""
         before = {queue.shard_id: queue for queue in self._queues}
-        ready = [row for queue in self._queues for row in queue.ready]
+        ready = [row for queue in self._queues for row in queue.ready.take(len(queue.ready))]
         self.shard_map = shard_map
-        self._queues = [
-            before.get(shard.shard_id) or ShardQueue(shard.shard_id, Budget(self._share)) for shard in shard_map.shards
-        ]
+        self._shards, self._placed, self._ready_rows = ReadyShards(), {}, 0
+        self._queues = [before.get(shard.shard_id) or ShardQueue(shard.shard_id, Budget()) for shard in shard_map.shards]
+        self._by_id = {queue.shard_id: queue for queue in self._queues}
+        self.set_shares(shares)
         for queue in self._queues:
-            queue.ready = ReadyRows()
-        for row in ready:
-            self._queue_of(row).ready.append(row)
+            queue.listed = False
+        self._free(sorted(ready, key=lambda row: (row[0].age, row[1])))
+
+    def set_shares(self, shares: Sequence[float]) -> None:
+        """Our part of each open shard's limits from now on, in the order of the shard map."""
+        self._shares = shares
+        for queue, share in zip(self._queues, shares, strict=True):
+            queue.budget.set_share(share)
 
     # -- sending
 
@@ -97,23 +124,28 @@ class Scheduler:
         if self._backoff.until > now:
             return self._backoff.until
         if self._singly and (single := self._next_single(now)):
-            return single
-        counts = [(queue.sendable(now), queue) for queue in self._queues if queue.ready]
-        sendable = sum(count for count, _ in counts)
+            return self._sent(single, now)
+        worth_it = max(self._limits.records_max, RUN_ROWS * len(self._shards))
+        if now < self._send_at and self._ready_rows < worth_it and not self._singly:
+            return self._send_at
+        sendable, chosen = self._shards.choose(self._limits.records_max, now)
         if not sendable:
-            waiting = [queue for _, queue in counts] + [self._queue_of(row) for row in self._singly]
-            return min((queue.wake_at(now) for queue in waiting), default=NEVER)
+            return min([self._shards.opens_at(), *(self._queue_of(row).wake_at(now) for row in self._singly)])
         if now < self._send_at and sendable < self._limits.records_max:
+            self._shards.put_back([queue for queue, _ in chosen])
             return self._send_at
         request = Request()
-        for _, queue in sorted((entry for entry in counts if entry[0]), key=lambda entry: -entry[0]):
-            if len(request) >= self._limits.records_max:
-                break
-            queue.fill(request, self._limits, now)
+        taken: list[ShardQueue] = []
+        left: list[ShardQueue] = []
+        for queue, room in chosen:
+            (taken if queue.fill(request, self._limits, room, now) else left).append(queue)
+        self._shards.put_back(left)
+        self._shards.put_behind(taken)
         if not len(request):
             raise ValueError(f"a record does not fit into a request of {self._limits.bytes_max} bytes")
-        self._send_at = now + self._linger_s
-        return request
+        self._ready_rows -= len(request)
+        self._send_at = now + self._linger_s if self._ready_rows else NEVER
+        return self._sent(request, now)
 
     def _next_single(self, now: float) -> Request | None:
         row = self._singly[0]
@@ -122,10 +154,16 @@ class Scheduler:
             self._singly.popleft()
         return request
 
+    def _sent(self, request: Request, now: float) -> Request:
+        request.sent_at = now
+        self._under_way.add(request)
+        return request
+
     # -- answers
 
     def resolve(self, request: Request, answer: PutAnswer, now: float) -> Resolution:
         """What the answer means: lanes whose head was stored go on, every other head stays where it is."""
+        self._answered(request, answer, now)
         resolution = Resolution()
         if answer.whole is not None:
             self._resolve_whole(request, answer, resolution, now)
@@ -144,13 +182,22 @@ class Scheduler:
         self._advance(resolution.stored, now)
         return resolution
 
+    def _answered(self, request: Request, answer: PutAnswer, now: float) -> None:
+        self._under_way.discard(request)
+        seconds = now - request.sent_at
+        if answer.whole is None:
+            self._fastest.saw(seconds, now)
+        excess_s = self._fastest.excess(seconds)
+        for taken in request.taken:
+            taken.answered(excess_s)
+
     def _resolve_whole(self, request: Request, answer: PutAnswer, resolution: Resolution, now: float) -> None:
         outcome = answer.whole
         if outcome == Outcome.REJECTED:
             if len(request) == 1:
                 self._reject(request.rows[0], answer.code, resolution)
             else:
-                self._singly.extend(row for row in request.rows if self._still_wanted(row))
+                self._singly.extend(self._to_try_again(request.rows))
             return
         if outcome == Outcome.FATAL:
             self._backoff.failed(now, FATAL_BACKOFF_FIRST_S, FATAL_BACKOFF_MAX_S)
@@ -164,7 +211,6 @@ class Scheduler:
         self._retry(request.rows, now)
 
     def _resolve_singly(self, request: Request, answer: PutAnswer, resolution: Resolution, now: float) -> None:
-        queues = {queue.shard_id: queue for queue in self._queues}
         again: list[Row] = []
         for shard_id, first, end in request.runs:
             throttled = failed = 0
@@ -179,7 +225,7 @@ class Scheduler:
                         resolution.unknown.append(row)
                     throttled += outcome == Outcome.THROTTLED
                     failed += outcome != Outcome.THROTTLED
-            self._learn(queues.get(shard_id), throttled, failed, now)
+            self._learn(self._by_id.get(shard_id), throttled, failed, now)
             if throttled:
                 resolution.throttled[shard_id] = throttled
         self._retry(again, now)
@@ -197,61 +243,94 @@ class Scheduler:
             queue.backoff.succeeded()
 
     def _reject(self, row: Row, code: str, resolution: Resolution) -> None:
-        batch, i = row
         resolution.rejected.append((row, code))
         self._forget(row, head=True)
-        self.truncate(batch.lanes_of, batch.offsets[i])
+        self.truncate(row[0].lanes_of, offset_of(row))
 
     def _retry(self, rows: list[Row], now: float) -> None:
         """Back to the front: they are the heads of their lanes, and the oldest of their shard."""
-        for row in reversed(rows):
-            if self._still_wanted(row):
-                self._queue_of(row).ready.appendleft(row)
+        for row in reversed(self._to_try_again(rows)):
+            queue = self._queue_of(row)
+            queue.ready.put_back([row])
+            self._ready_rows += 1
+            self._shards.add(queue)
         self._send_at = min(self._send_at, now + self._linger_s)
 
+    def _to_try_again(self, rows: list[Row]) -> list[Row]:
+        """Those that are still wanted; the others are forgotten."""
+        wanted = []
+        for row in rows:
+            if is_wanted(row):
+                row[0].attempted_again[row[1]] = 1
+                wanted.append(row)
+            else:
+                self._forget(row, head=True)
+        return wanted
+
     def _advance(self, stored: Iterable[Row], now: float) -> None:
-        """Releases the payload of stored rows; the next row of each lane becomes ready."""
-        queues, locate = self._queues, self.shard_map.locate
-        for batch, i in stored:
-            batch.values[i] = None
-            lanes_of = batch.lanes_of
-            lanes_of.unresolved -= 1
-            lanes_of.unresolved_bytes -= batch.sizes[i]
-            lane = batch.lanes[i]
-            behind = lanes_of.waiting[lane]
-            if not behind:
-                del lanes_of.waiting[lane]
-                continue
-            row = behind.popleft()
-            queues[locate(row[0].hash_keys[row[1]])].ready.append(row)
+        """Lets go of stored rows; the next row of each lane becomes ready."""
+        freed: list[Row] = []
+        lanes_of, rows, size = None, 0, 0
+        for batch, _, _, _, _, row_size, _, lane, _ in stored:
+            if batch.lanes_of is not lanes_of:
+                _resolved(lanes_of, rows, size)
+                lanes_of, rows, size = batch.lanes_of, 0, 0
+                waiting = lanes_of.waiting
+            rows += 1
+            size += row_size
+            behind = waiting[lane]
+            if behind:
+                freed.append(behind.popleft())
+            else:
+                del waiting[lane]
+        _resolved(lanes_of, rows, size)
+        self._free(freed)
         self._send_at = min(self._send_at, now + self._linger_s / GATHER_PART)
 
-    def _still_wanted(self, row: Row) -> bool:
-        if not _wanted(row):
-            self._forget(row, head=True)
-            return False
-        return True
+    def _free(self, rows: Sequence[Row]) -> None:
+        """These rows are the heads of their lanes now."""
+        queues = self._queues
+        for row, place in zip(rows, self._places([row[ROW_HASH_KEY] for row in rows]), strict=True):
+            queue = queues[place]
+            queue.ready.freed.append(row)
+            if not queue.listed:
+                self._shards.add(queue)
+        self._ready_rows += len(rows)
 
     def _kept(self, rows: deque[Row], head: bool) -> deque[Row]:
         for row in rows:
-            if not _wanted(row):
+            if not is_wanted(row):
                 self._forget(row, head)
-        return deque(row for row in rows if _wanted(row))
+        return deque(row for row in rows if is_wanted(row))
 
     def _forget(self, row: Row, head: bool) -> None:
         """A row that is not sent any more. Offsets ascend in a lane, so nothing behind a forgotten head is wanted."""
-        batch, i = row
-        lanes_of = batch.lanes_of
-        batch.values[i] = None
+        lanes_of = row[0].lanes_of
         lanes_of.unresolved -= 1
-        lanes_of.unresolved_bytes -= batch.sizes[i]
+        lanes_of.unresolved_bytes -= row[ROW_SIZE]
         if head:
-            for following in lanes_of.waiting.pop(batch.lanes[i], None) or ():
+            for following in lanes_of.waiting.pop(row[ROW_LANE], None) or ():
                 self._forget(following, head=False)
 
+    # -- where a hash key goes
+
+    def _places(self, hash_keys: Sequence[int]) -> list[int]:
+        """Index of the shard of each hash key."""
+        places = list(map(self._placed.get, hash_keys))
+        if None not in places:
+            return places  # type: ignore[return-value]
+        return [self._place(hash_key) if place is None else place for place, hash_key in zip(places, hash_keys, strict=True)]
+
+    def _place(self, hash_key: int) -> int:
+        if len(self._placed) >= PLACED_MAX:
+            self._placed.clear()
+        place = self._placed[hash_key] = self.shard_map.locate(hash_key)
+        return place
+
     def _queue_of(self, row: Row) -> ShardQueue:
-        batch, i = row
-        return self._queues[self.shard_map.locate(batch.hash_keys[i])]
+        hash_key = row[ROW_HASH_KEY]
+        place = self._placed.get(hash_key)
+        return self._queues[self._place(hash_key) if place is None else place]
 
     # -- what the metrics ask
 
@@ -260,6 +339,7 @@ class Scheduler:
         return {queue.shard_id: queue.budget.used_ratio(now) for queue in self._queues}
 
 
-def _wanted(row: Row) -> bool:
-    batch, i = row
-    return batch.lanes_of.wants(batch.offsets[i])
+def _resolved(lanes_of: PartitionLanes | None, rows: int, size: int) -> None:
+    if lanes_of is not None:
+        lanes_of.unresolved -= rows
+        lanes_of.unresolved_bytes -= size

@@ -1,15 +1,17 @@
 """What is ready to go to one shard, and whether it may go now."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from heapq import heappop, heappush
+from collections.abc import Callable, Iterator, Sequence
 
 from bridge.core.delivery.budgets import Budget
-from bridge.core.delivery.lanes import Row
+from bridge.core.delivery.lanes import ROW_SIZE, Row
 from bridge.core.delivery.requests import Request, RequestLimits
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
+
+Room = tuple[int, int, int]
+"""Records, bytes of this slot, bytes of this second, as in `Budget.available`; records only as far as there are ready ones."""
 
 ONE_RECORD = RequestLimits(1, 2**63)
 
@@ -33,133 +35,125 @@ class Backoff:
 
 
 class ReadyRows:
-    """Heads of lanes that are ready to go, those of the oldest batch first.
+    """Heads of lanes that are ready to go, about oldest batch first.
 
     Oldest first keeps what is resolved of a partition close together: its committable offset follows what was sent, and
-    a drain is short. A heap orders batches, not rows.
+    a drain is short. Two queues do it without sorting: rows that were ready when they were offered come in the order of
+    their batches; rows that had to wait in their lane come in the order in which they were freed.
     """
 
-    __slots__ = ("_ages", "_by_age", "_count")
+    __slots__ = ("freed", "offered")
 
     def __init__(self) -> None:
-        self._ages: list[int] = []
-        self._by_age: dict[int, deque[Row]] = {}
-        self._count = 0
+        self.offered: deque[Row] = deque()
+        self.freed: deque[Row] = deque()
 
     def __len__(self) -> int:
-        return self._count
+        return len(self.offered) + len(self.freed)
 
     def __iter__(self) -> Iterator[Row]:
-        for age in sorted(self._by_age):
-            yield from self._by_age[age]
-
-    def append(self, row: Row) -> None:
-        """Behind the other rows of its batch."""
-        self._of_age(row[0].age).append(row)
-        self._count += 1
-
-    def appendleft(self, row: Row) -> None:
-        """Before the other rows of its batch."""
-        self._of_age(row[0].age).appendleft(row)
-        self._count += 1
+        yield from self.freed
+        yield from self.offered
 
     def first(self) -> Row:
         """The next row. Raises IndexError without one."""
-        return self._by_age[self._ages[0]][0]
+        return self._older()[0]
 
-    def popleft(self) -> Row:
-        """Takes the next row. Raises IndexError without one."""
-        age = self._ages[0]
-        rows = self._by_age[age]
-        row = rows.popleft()
-        self._count -= 1
-        if not rows:
-            del self._by_age[age]
-            heappop(self._ages)
-        return row
+    def take(self, count: int) -> list[Row]:
+        """Takes the next rows; there must be so many."""
+        if self.freed and self.offered:
+            return [self._older().popleft() for _ in range(count)]
+        rows = self.freed or self.offered
+        if count < len(rows):
+            popleft = rows.popleft
+            return [popleft() for _ in range(count)]
+        taken = list(rows)
+        rows.clear()
+        return taken
+
+    def put_back(self, rows: Sequence[Row]) -> None:
+        """Before all others, in this order."""
+        self.freed.extendleft(reversed(rows))
 
     def take_out(self, wanted: Callable[[Row], bool]) -> list[Row]:
         """Removes the rows that are not wanted any more, and returns them."""
         out = [row for row in self if not wanted(row)]
-        kept = [row for row in self if wanted(row)] if out else []
         if out:
-            self._ages, self._by_age, self._count = [], {}, 0
-            for row in kept:
-                self.append(row)
+            for rows in (self.freed, self.offered):
+                kept = [row for row in rows if wanted(row)]
+                rows.clear()
+                rows.extend(kept)
         return out
 
-    def _of_age(self, age: int) -> deque[Row]:
-        rows = self._by_age.get(age)
-        if rows is None:
-            rows = self._by_age[age] = deque()
-            heappush(self._ages, age)
-        return rows
+    def _older(self) -> deque[Row]:
+        freed, offered = self.freed, self.offered
+        if not offered:
+            return freed
+        return freed if freed and freed[0][0].age <= offered[0][0].age else offered
 
 
 class ShardQueue:
     """Heads of lanes that are ready to go to one shard, behind the shard's budget."""
 
-    __slots__ = ("backoff", "budget", "ready", "shard_id")
+    __slots__ = ("backoff", "budget", "listed", "ready", "shard_id")
 
     def __init__(self, shard_id: str, budget: Budget) -> None:
         self.shard_id = shard_id
         self.budget = budget
         self.ready = ReadyRows()
         self.backoff = Backoff()
+        self.listed = False
+        """Kept by `ReadyShards`."""
 
-    def sendable(self, now: float) -> int:
-        """How many records could go now, as far as their count and the budget's beginnings tell."""
-        if not self.ready or self.backoff.until > now:
-            return 0
+    def room(self, now: float) -> Room | None:
+        """What could go now, as far as the number of records and the budget's beginnings tell; None: nothing."""
+        ready = len(self.ready)
+        if not ready or self.backoff.until > now:
+            return None
         records, slot_bytes, second_bytes = self.budget.available(now)
         if records <= 0 or slot_bytes <= 0:
-            return 0
-        batch, i = self.ready.first()
-        if batch.sizes[i] > second_bytes and not self.budget.untouched(now):
-            return 0
-        return min(records, len(self.ready))
+            return None
+        if self.ready.first()[ROW_SIZE] > second_bytes and not self.budget.untouched(now):
+            return None
+        return min(records, ready), slot_bytes, second_bytes
 
     def wake_at(self, now: float) -> float:
         """When more may be sendable than now."""
         return self.backoff.until if self.backoff.until > now else self.budget.wake_at(now)
 
-    def fill(self, request: Request, limits: RequestLimits, now: float) -> None:
-        """Moves ready records into the request, as many as request and budget hold."""
-        records, slot_bytes, second_bytes = self.budget.available(now)
-        records = min(records, limits.records_max - len(request))
-        room = limits.bytes_max - request.size
-        ready, first, taken = self.ready, len(request), 0
-        alone = self.budget.untouched(now)
-        while ready and records > 0 and slot_bytes > 0:
-            batch, i = row = ready.first()
-            size = batch.sizes[i]
-            if size > room or (size > second_bytes and not alone):
-                break
-            ready.popleft()
-            batch.attempted[i] = 1
-            request.rows.append(row)
-            request.partition_keys.append(batch.partition_keys[i])
-            request.datas.append(batch.values[i])  # type: ignore[arg-type]
-            explicit = batch.explicit_hash_keys
-            request.explicit_hash_keys.append(None if explicit is None else explicit[i])
-            alone = False
-            records -= 1
-            room -= size
-            slot_bytes -= size
-            second_bytes -= size
-            taken += size
-        if len(request) > first:
-            self.budget.take(len(request) - first, taken, now)
-            request.runs.append((self.shard_id, first, len(request)))
-            request.run_sizes.append(taken)
-            request.size += taken
+    def fill(self, request: Request, limits: RequestLimits, room: Room, now: float) -> bool:
+        """Moves ready records into the request, as many as the request and the shard's room hold; whether any."""
+        records, slot_bytes, second_bytes = room
+        rows = self.ready.take(min(records, limits.records_max - len(request)))
+        size = sum([row[ROW_SIZE] for row in rows])
+        bytes_left = limits.bytes_max - request.size
+        if size > min(bytes_left, slot_bytes, second_bytes):
+            count, size = _fitting(rows, bytes_left, room, self.budget.untouched(now))
+            self.ready.put_back(rows[count:])
+            rows = rows[:count]
+        if rows:
+            request.add_run(self.shard_id, rows, size, self.budget.take(len(rows), size, now))
+        return bool(rows)
 
     def alone(self, row: Row, now: float) -> Request | None:
         """A request of this row only, which is not among the ready ones; None while the budget does not allow it."""
         others, self.ready = self.ready, ReadyRows()
-        self.ready.append(row)
+        self.ready.put_back([row])
         request = Request()
-        if self.sendable(now):
-            self.fill(request, ONE_RECORD, now)
+        if room := self.room(now):
+            self.fill(request, ONE_RECORD, room, now)
         self.ready = others
         return request if len(request) else None
+
+
+def _fitting(rows: Sequence[Row], bytes_left: int, room: Room, alone: bool) -> tuple[int, int]:
+    """How many of these rows may go, and their bytes; the first may be above the second's bytes where it goes `alone`."""
+    _, slot_bytes, second_bytes = room
+    total = 0
+    for count, row in enumerate(rows):
+        size = row[ROW_SIZE]
+        above_second = total + size > second_bytes and not (alone and count == 0)
+        if total >= slot_bytes or total + size > bytes_left or above_second:
+            return count, total
+        total += size
+    return len(rows), total

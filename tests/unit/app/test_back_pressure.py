@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bridge.app.back_pressure import RATE_S, RECOUNT_S, TICK_S, BackPressure
 from bridge.app.partition_line import Halt, PartitionLine
-from bridge.core.delivery.lanes import ROW_BYTES, MappedBatch, Row
+from bridge.core.delivery.lanes import ROW_BYTES, MappedBatch
 from bridge.core.records import Partition
 from tests.unit.app.lines import admit, new_line, resolve
 
@@ -145,7 +145,7 @@ STEPS = st.lists(
 def test_nothing_stays_paused_that_has_nothing_buffered(steps):
     pressure = Pressure(new_line(0), new_line(1), new_line(2))
     lines = list(pressure.lines.values())
-    waiting: dict[int, list[Row]] = {0: [], 1: [], 2: []}
+    waiting: dict[int, list[tuple[MappedBatch, int]]] = {0: [], 1: [], 2: []}
     now = 1.0
     for action, number, size, pause in steps:
         line, now = lines[number], now + pause

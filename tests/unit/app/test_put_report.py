@@ -82,8 +82,8 @@ def test_a_rejected_request_is_no_trouble_of_the_stream(report, telemetry):
 
 def test_confirmed_records_count_for_their_route(report, telemetry):
     line, gone = new_line(0), new_line(1)
-    batch, other = admit(line, [0, 1]), admit(gone, [0])
-    report.delivered([(batch, 0), (batch, 1), (other, 0)], {line.lanes: (line, None)}, FIRST_MS + 250.0)
+    rows = admit(line, [0, 1]).take_rows() + admit(gone, [0]).take_rows()
+    report.delivered(rows, {line.lanes: (line, None)}, FIRST_MS + 250.0)
     assert telemetry.total("bridge_records_acked_total", "orders") == 2
     assert b'bridge_delivery_seconds_count{route="orders"} 2.0' in telemetry.render()
 
@@ -91,23 +91,23 @@ def test_confirmed_records_count_for_their_route(report, telemetry):
 def test_a_record_counts_as_perhaps_twice_only_when_it_is_stored_after_a_lost_answer(report, telemetry):
     line = new_line()
     lines = {line.lanes: (line, None)}
-    batch = admit(line, [0, 1, 2])
-    answered(report, failure(Outcome.UNKNOWN, "Timeout"), unknown=[(batch, 0), (batch, 1)])
-    answered(report, failure(Outcome.UNKNOWN, "Timeout"), unknown=[(batch, 0)])
+    rows = admit(line, [0, 1, 2]).take_rows()
+    answered(report, failure(Outcome.UNKNOWN, "Timeout"), unknown=rows[:2])
+    answered(report, failure(Outcome.UNKNOWN, "Timeout"), unknown=rows[:1])
     assert telemetry.total("bridge_unknown_attempts_total", "stream") == 3
     assert telemetry.total("bridge_duplicates_total", "orders", "unknown_attempt") == 0
-    report.delivered([(batch, 2)], lines, FIRST_MS)
+    report.delivered(rows[2:], lines, FIRST_MS)
     assert telemetry.total("bridge_duplicates_total", "orders", "unknown_attempt") == 0
-    report.delivered([(batch, 0)], lines, FIRST_MS)
-    report.delivered([(batch, 0)], lines, FIRST_MS)
+    report.delivered(rows[:1], lines, FIRST_MS)
+    report.delivered(rows[:1], lines, FIRST_MS)
     assert telemetry.total("bridge_duplicates_total", "orders", "unknown_attempt") == 1
 
 
 def test_a_partition_takes_its_doubts_along(report, telemetry):
     leaving, staying = new_line(0), new_line(1)
-    left, stayed = admit(leaving, [0]), admit(staying, [0])
-    answered(report, failure(Outcome.UNKNOWN, "Timeout"), unknown=[(left, 0), (stayed, 0)])
+    rows = admit(leaving, [0]).take_rows() + admit(staying, [0]).take_rows()
+    answered(report, failure(Outcome.UNKNOWN, "Timeout"), unknown=rows)
     report.forget(leaving.lanes)
     lines = {line.lanes: (line, None) for line in (leaving, staying)}
-    report.delivered([(left, 0), (stayed, 0)], lines, FIRST_MS)
+    report.delivered(rows, lines, FIRST_MS)
     assert telemetry.total("bridge_duplicates_total", "orders", "unknown_attempt") == 1

@@ -163,3 +163,26 @@ async def test_a_detached_partition_sends_nothing_more(started):
     await asyncio.sleep(10)
     assert len(kinesis.requests) == 1
     assert stream.line.buffered_bytes == 0
+
+
+@pytest.mark.looptime
+async def test_a_replica_takes_its_part_of_the_shards(started):
+    """One of four partitions of its topic; then others feed the stream too, then they leave."""
+    kinesis = Kinesis()
+    stream = Stream(kinesis)
+    started.append(asyncio.ensure_future(stream.stream.run()))
+    await asyncio.sleep(0.01)
+    stream.offer(0, *[b"x"] * 6000)
+
+    async def sent_in_two_seconds() -> int:
+        before = sum(map(len, kinesis.requests))
+        await asyncio.sleep(2)
+        return sum(map(len, kinesis.requests)) - before
+
+    assert await sent_in_two_seconds() == pytest.approx(500, abs=30)
+    stream.stream.set_feeders([None] * 10)
+    await asyncio.sleep(1)
+    assert await sent_in_two_seconds() == pytest.approx(200, abs=30)
+    stream.stream.set_feeders([None])
+    await asyncio.sleep(1)
+    assert await sent_in_two_seconds() == pytest.approx(2000, abs=120)

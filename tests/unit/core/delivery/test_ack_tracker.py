@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.delivery.ack_tracker import AckTracker, acknowledge
-from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
+from bridge.core.delivery.lanes import MappedBatch, PartitionLanes, offset_of
 from bridge.core.delivery.mapping import KeyCache, Mapper, MappingSpec
 from tests.unit.core.delivery.columns import ORDERS_0, source_batch
 
@@ -33,11 +33,11 @@ def test_committable_never_passes_an_unresolved_offset_and_reaches_the_end(batch
         tracker.admit(batch)
         admitted.append(batch)
         end += 1
-    rows = [(batch, i) for batch in admitted for i in range(len(batch))]
-    unresolved = {batch.offsets[i] for batch, i in rows}
+    rows = [row for batch in admitted for row in batch.take_rows()]
+    unresolved = set(map(offset_of, rows))
     for row in data.draw(st.permutations(rows)):
         acknowledge([row])
-        unresolved.discard(row[0].offsets[row[1]])
+        unresolved.discard(offset_of(row))
         assert tracker.committable() == min(unresolved, default=end)
         assert tracker.open_rows() >= len(unresolved)
     assert tracker.open_rows() == 0
@@ -48,7 +48,7 @@ def test_rows_that_are_done_are_let_go_without_waiting_for_a_commit():
     tracker, batch = AckTracker(0), mapped([0, 1, 2])
     tracker.admit(batch)
     assert tracker.open_rows() == 3
-    acknowledge([(batch, 0), (batch, 1), (batch, 2)])
+    acknowledge(batch.take_rows())
     assert tracker.open_rows() == 0
 
 
@@ -66,12 +66,12 @@ def test_records_handed_over_twice_are_admitted_once():
     assert tracker.unseen(source_batch([(0, b"k", b"v")])).offsets == []
 
 
-def test_first_unattempted_is_above_every_row_ever_sent():
+def test_first_unattempted_is_above_every_row_that_was_stored_or_waits_to_be_sent_again():
     tracker, first, second = AckTracker(0), mapped([0, 1, 2]), mapped([5, 6])
     tracker.admit(first)
     tracker.admit(second)
     assert tracker.first_unattempted() == 0
-    first.attempted[1] = 1
+    first.attempted_again[1] = 1
     assert tracker.first_unattempted() == 2
-    second.attempted[0] = 1
+    acknowledge(second.take_rows()[:1])
     assert tracker.first_unattempted() == 6

@@ -1,14 +1,17 @@
 """The scheduler by example: when a request goes, what is in it, and what an answer does. Laws: see test_scheduler_laws."""
 
+from collections.abc import Sequence
 from itertools import count
+from sys import getrefcount
 
 import pytest
 
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
 from bridge.core.delivery.mapping import KeyCache, Mapper, MappingSpec
 from bridge.core.delivery.partition_keys import hash_key
+from bridge.core.delivery.ready_shards import NEVER
 from bridge.core.delivery.requests import Request, RequestLimits, Resolution
-from bridge.core.delivery.scheduler import FATAL_BACKOFF_FIRST_S, NEVER, Scheduler
+from bridge.core.delivery.scheduler import FATAL_BACKOFF_FIRST_S, RUN_ROWS, Scheduler
 from bridge.core.delivery.shard_queues import BACKOFF_FIRST_S, BACKOFF_MAX_S
 from bridge.core.records import Outcome, Partition, PutAnswer
 from tests.unit.core.delivery.columns import even_shard_map, source_batch
@@ -27,9 +30,17 @@ class Fixture:
         self._offsets = {number: count() for number in range(3)}
         self.lanes = [PartitionLanes(Partition("orders", number), LINGER) for number in range(3)]
 
-    def offer(self, keys: list[bytes], partition: int = 0, now: float = NOW, value: bytes = b"x") -> MappedBatch:
+    def offer(
+        self,
+        keys: list[bytes],
+        partition: int = 0,
+        now: float = NOW,
+        value: bytes = b"x",
+        values: Sequence[bytes] | None = None,
+    ) -> MappedBatch:
         lanes = self.lanes[partition]
-        rows = source_batch([(next(self._offsets[partition]), key, value) for key in keys], lanes.partition)
+        every = [value] * len(keys) if values is None else values
+        rows = source_batch([(next(self._offsets[partition]), *row) for row in zip(keys, every, strict=True)], lanes.partition)
         batch, rejection = Mapper(MappingSpec("key", "orders"), KeyCache()).map(rows, lanes)
         assert rejection is None
         self.scheduler.offer(batch, now)
@@ -54,7 +65,7 @@ def line() -> Fixture:
 
 
 def offsets(request: Request) -> list[int]:
-    return [batch.offsets[i] for batch, i in request.rows]
+    return [batch.offsets[i] for batch, i, *_ in request.rows]
 
 
 def test_without_records_there_is_nothing_to_wake_for(line):
@@ -74,10 +85,16 @@ def test_a_few_records_linger(line):
 
 
 def test_a_full_request_goes_at_once(line):
-    line.offer([*LEFT[:6], *RIGHT[:6]])
+    line.offer([*LEFT[:RUN_ROWS], *RIGHT[:RUN_ROWS]])
     request = line.request(NOW)
     assert len(request) == LIMITS.records_max
     assert {shard for shard, _, _ in request.runs} == {"shard-0-0", "shard-0-1"}
+
+
+def test_a_request_of_few_rows_for_each_shard_waits_for_more_as_long_as_the_linger(line):
+    line.offer([*LEFT[: RUN_ROWS - 2], *RIGHT[: RUN_ROWS - 2]])
+    assert line.scheduler.next_request(NOW) == NOW + LINGER
+    assert len(line.request(NOW + LINGER)) == LIMITS.records_max
 
 
 def test_a_lane_has_one_record_under_way(line):
@@ -164,11 +181,11 @@ def test_a_rejected_request_is_sent_singly_and_the_bad_record_ends_its_partition
         assert len(single) == 1
         row = single.rows[0]
         sent.append((row[0].lanes_of.partition.number, row[0].offsets[row[1]]))
-        if row == (bad, 1):
+        if row[:2] == (bad, 1):
             rejected += line.whole(single, Outcome.REJECTED, now).rejected
         else:
             line.answer(single, [Outcome.STORED], now)
-    assert rejected == [((bad, 1), "Test")]
+    assert [(row[:2], code) for row, code in rejected] == [((bad, 1), "Test")]
     assert sorted(sent) == [(0, 0), (0, 1), (1, 0), (1, 1)], "offset 2 waited behind 0, above the bad record"
     assert [lanes.unresolved for lanes in line.lanes] == [0, 0, 0]
     assert line.lanes[0].ends_at == 1
@@ -182,11 +199,11 @@ def test_truncate_forgets_what_is_not_under_way(line):
     line.offer([LEFT[3]], partition=1)
     line.scheduler.truncate(line.lanes[0], 2)
     assert line.lanes[0].unresolved == 3
-    outcomes = [Outcome.STORED if batch.offsets[i] != 3 else Outcome.UNKNOWN for batch, i in request.rows]
+    outcomes = [Outcome.STORED if batch.offsets[i] != 3 else Outcome.UNKNOWN for batch, i, *_ in request.rows]
     line.answer(request, outcomes, NOW + 1)
     assert (line.lanes[0].unresolved, line.lanes[0].unresolved_bytes, line.lanes[0].waiting) == (0, 0, {})
     others = line.request(NOW + 2)
-    assert [batch.lanes_of.partition.number for batch, _ in others.rows] == [1]
+    assert [batch.lanes_of.partition.number for batch, *_ in others.rows] == [1]
 
 
 def test_a_drain_finishes_what_stands_below_its_end(line):
@@ -203,7 +220,7 @@ def test_a_drain_finishes_what_stands_below_its_end(line):
 def test_a_new_shard_map_keeps_the_order_of_lanes(line):
     line.offer([LEFT[0], LEFT[0], LEFT[1], LEFT[0]])
     request = line.request(NOW + LINGER)
-    line.scheduler.replace_shard_map(even_shard_map(4, generation=1))
+    line.scheduler.replace_shard_map(even_shard_map(4, generation=1), [1.0] * 4)
     assert line.scheduler.next_request(NOW + 1) == NEVER, "a record of the parent is still under way"
     line.answer(request, [Outcome.UNKNOWN, Outcome.STORED], NOW + 1)
     sent = []
@@ -226,9 +243,14 @@ def test_an_answer_that_names_another_shard_says_so(line):
 
 
 def test_stored_rows_let_go_of_their_data(line):
-    batch = line.offer(LEFT[:2])
-    line.answer(line.request(NOW + LINGER), [Outcome.STORED, Outcome.THROTTLED], NOW + 1)
-    assert batch.values == [None, b"x"]
+    values = [bytes(1000), bytes(2000)]
+    batch = line.offer(LEFT[:2], values=values)
+    before = list(map(getrefcount, values))
+    request = line.request(NOW + LINGER)
+    line.answer(request, [Outcome.STORED, Outcome.THROTTLED], NOW + 1)
+    del request
+    assert [count - now for count, now in zip(before, map(getrefcount, values), strict=True)] == [1, 0]
+    assert len(batch) == 2
     assert line.lanes[0].unresolved == 1
 
 

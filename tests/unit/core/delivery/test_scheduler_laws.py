@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bridge.core.delivery.ack_tracker import AckTracker, acknowledge
-from bridge.core.delivery.lanes import PartitionLanes, Row
+from bridge.core.delivery.lanes import ROW_LANE, ROW_SIZE, PartitionLanes, Row, offset_of
 from bridge.core.delivery.mapping import KeyCache, Mapper, MappingSpec
+from bridge.core.delivery.ready_shards import NEVER
 from bridge.core.delivery.requests import Request, RequestLimits
-from bridge.core.delivery.scheduler import NEVER, Scheduler
+from bridge.core.delivery.scheduler import Scheduler
 from bridge.core.quotas import SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
 from bridge.core.records import Outcome, Partition, PutAnswer
 from tests.unit.core.delivery.columns import even_shard_map, source_batch
@@ -86,7 +87,8 @@ class SchedulerAndServer(RuleBasedStateMachine):
     @rule()
     def reshard(self) -> None:
         self.generation += 1
-        self.scheduler.replace_shard_map(even_shard_map(1 + self.generation % 4, self.generation))
+        shards = 1 + self.generation % 4
+        self.scheduler.replace_shard_map(even_shard_map(shards, self.generation), [SHARE] * shards)
 
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data())
@@ -119,7 +121,7 @@ class SchedulerAndServer(RuleBasedStateMachine):
     def commits_nothing_unacked(self) -> None:
         for partition, tracker in getattr(self, "trackers", {}).items():
             committable = tracker.committable()
-            acked = {batch.offsets[i] for batch, i in self.acked if batch.lanes_of.partition == partition}
+            acked = {batch.offsets[i] for batch, i, *_ in self.acked if batch.lanes_of.partition == partition}
             unacked = self.offered[partition] - acked
             assert committable == min(unacked, default=self.ends[partition])
 
@@ -157,26 +159,25 @@ class SchedulerAndServer(RuleBasedStateMachine):
 
     def _check_request(self, request: Request) -> None:
         assert 0 < len(request) <= LIMITS.records_max
-        assert request.size == sum(request.run_sizes) == sum(batch.sizes[i] for batch, i in request.rows)
+        assert request.size == sum(request.run_sizes) == sum(row[ROW_SIZE] for row in request.rows)
         assert request.size <= LIMITS.bytes_max
-        lanes = [(id(batch.lanes_of), batch.lanes[i]) for batch, i in request.rows]
-        others = [(id(batch.lanes_of), batch.lanes[i]) for other in self.in_flight for batch, i in other.rows]
+        lanes = [(id(row[0].lanes_of), row[ROW_LANE]) for row in request.rows]
+        others = [(id(row[0].lanes_of), row[ROW_LANE]) for other in self.in_flight for row in other.rows]
         assert len(set(lanes)) == len(lanes), "two records of a lane in one request"
         assert not set(lanes) & set(others), "a second record of a lane under way"
         for shard, first, end in request.runs:
-            size = sum(batch.sizes[i] for batch, i in request.rows[first:end])
+            size = sum(row[ROW_SIZE] for row in request.rows[first:end])
             self.sent_at[shard].append((self.now, end - first, size))
 
     def _check_end(self) -> None:
         lanes: dict[tuple[Partition, int | str], list[int]] = defaultdict(list)
         seen: set[Row] = set()
         for row in self.stored:
-            batch, i = row
             if row in seen:
                 assert row in self.doubtful, "stored twice, although no answer was lost"
                 continue
             seen.add(row)
-            lanes[batch.lanes_of.partition, batch.lanes[i]].append(batch.offsets[i])
+            lanes[row[0].lanes_of.partition, row[ROW_LANE]].append(offset_of(row))
         assert all(offsets == sorted(offsets) for offsets in lanes.values()), "a lane out of order"
         for partition, tracker in self.trackers.items():
             assert tracker.committable() == self.ends[partition], "not everything was stored"
