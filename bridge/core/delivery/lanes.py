@@ -1,7 +1,7 @@
 """The lanes of one assigned partition: in each, at most one record is unresolved, the others wait behind it."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Final
@@ -33,6 +33,21 @@ class PartitionLanes:
     def memory_bytes(self) -> int:
         """About what the unresolved records hold in memory."""
         return self.unresolved_bytes + ROW_BYTES * self.unresolved
+
+    def end_at(self, offset: int) -> None:
+        """Nothing at or above this offset is sent any more; what waits behind the heads there is forgotten."""
+        self.ends_at = offset if self.ends_at is None else min(offset, self.ends_at)
+        for lane, behind in self.waiting.items():
+            if behind:
+                kept = deque(row for row in behind if is_wanted(row))
+                self.let_go(row for row in behind if not is_wanted(row))
+                self.waiting[lane] = kept or None
+
+    def let_go(self, rows: "Iterable[Row]") -> None:
+        """These rows are not unresolved any more."""
+        for row in rows:
+            self.unresolved -= 1
+            self.unresolved_bytes -= row[ROW_SIZE]
 
     def wants(self, offset: int) -> bool:
         """Whether a row at this offset is still to be sent."""
@@ -103,3 +118,54 @@ def is_wanted(row: Row) -> bool:
     """Whether its partition still wants this row sent."""
     batch = row[0]
     return batch.lanes_of.wants(batch.offsets[row[1]])
+
+
+def advance(stored: Iterable[Row]) -> list[Row]:
+    """Lets go of the heads that were stored; returns the next row of each lane that has one, which is its head now."""
+    freed: list[Row] = []
+    lanes_of, rows, size = None, 0, 0
+    for batch, _, _, _, _, row_size, _, lane, _ in stored:
+        if batch.lanes_of is not lanes_of:
+            _count_out(lanes_of, rows, size)
+            lanes_of, rows, size = batch.lanes_of, 0, 0
+            waiting = lanes_of.waiting
+        rows += 1
+        size += row_size
+        behind = waiting[lane]
+        if behind:
+            freed.append(behind.popleft())
+        else:
+            del waiting[lane]
+    _count_out(lanes_of, rows, size)
+    return freed
+
+
+def _count_out(lanes_of: PartitionLanes | None, rows: int, size: int) -> None:
+    if lanes_of is not None:
+        lanes_of.unresolved -= rows
+        lanes_of.unresolved_bytes -= size
+
+
+def heads_to_try_again(rows: Iterable[Row]) -> list[Row]:
+    """Those of these heads, attempted without success, that are still wanted; the others are forgotten."""
+    heads = wanted_heads(rows)
+    for row in heads:
+        row[ROW_BATCH].attempted_again[row[1]] = 1
+    return heads
+
+
+def wanted_heads(rows: Iterable[Row]) -> list[Row]:
+    """Those of these heads that are still wanted; the others are forgotten."""
+    heads = []
+    for row in rows:
+        if is_wanted(row):
+            heads.append(row)
+        else:
+            forget_head(row)
+    return heads
+
+
+def forget_head(row: Row) -> None:
+    """This head is not sent any more. Offsets ascend in a lane, so nothing behind it is wanted either."""
+    lanes_of = row[ROW_BATCH].lanes_of
+    lanes_of.let_go([row, *(lanes_of.waiting.pop(row[ROW_LANE], None) or ())])

@@ -6,10 +6,21 @@ filled, so a full shard never holds up a request. This is the only place that de
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from bridge.core.delivery.budgets import Budget, FastestRoundTrip
-from bridge.core.delivery.lanes import ROW_HASH_KEY, ROW_LANE, ROW_SIZE, MappedBatch, PartitionLanes, Row, is_wanted, offset_of
+from bridge.core.delivery.lanes import (
+    ROW_HASH_KEY,
+    MappedBatch,
+    PartitionLanes,
+    Row,
+    advance,
+    forget_head,
+    heads_to_try_again,
+    is_wanted,
+    offset_of,
+    wanted_heads,
+)
 from bridge.core.delivery.ready_shards import NEVER, ReadyShards
 from bridge.core.delivery.requests import Request, RequestLimits, Resolution
 from bridge.core.delivery.shard_map import ShardMap
@@ -80,15 +91,13 @@ class Scheduler:
 
     def truncate(self, lanes_of: PartitionLanes, offset: int) -> None:
         """Forgets the rows of a partition at or above `offset` that are not under way; those that are end with their answer."""
-        lanes_of.ends_at = offset if lanes_of.ends_at is None else min(offset, lanes_of.ends_at)
+        lanes_of.end_at(offset)
         for queue in self._queues:
-            for row in queue.ready.take_out(is_wanted):
-                self._ready_rows -= 1
-                self._forget(row, head=True)
-        self._singly = self._kept(self._singly, head=True)
-        for lane, behind in lanes_of.waiting.items():
-            if behind:
-                lanes_of.waiting[lane] = self._kept(behind, head=False) or None
+            out = queue.ready.take_out(is_wanted)
+            self._ready_rows -= len(out)
+            for row in out:
+                forget_head(row)
+        self._singly = deque(wanted_heads(self._singly))
 
     def under_way_to(self, lanes_of: PartitionLanes) -> int:
         """Offset above every row of this partition that is under way now; 0 without one."""
@@ -179,7 +188,8 @@ class Scheduler:
             if answer.shard_ids[first:end].count(shard_id) != end - first
             for i in range(first, end)
         )
-        self._advance(resolution.stored, now)
+        self._free(advance(resolution.stored))
+        self._send_at = min(self._send_at, now + self._linger_s / GATHER_PART)
         return resolution
 
     def _answered(self, request: Request, answer: PutAnswer, now: float) -> None:
@@ -197,7 +207,7 @@ class Scheduler:
             if len(request) == 1:
                 self._reject(request.rows[0], answer.code, resolution)
             else:
-                self._singly.extend(self._to_try_again(request.rows))
+                self._singly.extend(heads_to_try_again(request.rows))
             return
         if outcome == Outcome.FATAL:
             self._backoff.failed(now, FATAL_BACKOFF_FIRST_S, FATAL_BACKOFF_MAX_S)
@@ -244,48 +254,17 @@ class Scheduler:
 
     def _reject(self, row: Row, code: str, resolution: Resolution) -> None:
         resolution.rejected.append((row, code))
-        self._forget(row, head=True)
+        forget_head(row)
         self.truncate(row[0].lanes_of, offset_of(row))
 
     def _retry(self, rows: list[Row], now: float) -> None:
         """Back to the front: they are the heads of their lanes, and the oldest of their shard."""
-        for row in reversed(self._to_try_again(rows)):
+        for row in reversed(heads_to_try_again(rows)):
             queue = self._queue_of(row)
             queue.ready.put_back([row])
             self._ready_rows += 1
             self._shards.add(queue)
         self._send_at = min(self._send_at, now + self._linger_s)
-
-    def _to_try_again(self, rows: list[Row]) -> list[Row]:
-        """Those that are still wanted; the others are forgotten."""
-        wanted = []
-        for row in rows:
-            if is_wanted(row):
-                row[0].attempted_again[row[1]] = 1
-                wanted.append(row)
-            else:
-                self._forget(row, head=True)
-        return wanted
-
-    def _advance(self, stored: Iterable[Row], now: float) -> None:
-        """Lets go of stored rows; the next row of each lane becomes ready."""
-        freed: list[Row] = []
-        lanes_of, rows, size = None, 0, 0
-        for batch, _, _, _, _, row_size, _, lane, _ in stored:
-            if batch.lanes_of is not lanes_of:
-                _resolved(lanes_of, rows, size)
-                lanes_of, rows, size = batch.lanes_of, 0, 0
-                waiting = lanes_of.waiting
-            rows += 1
-            size += row_size
-            behind = waiting[lane]
-            if behind:
-                freed.append(behind.popleft())
-            else:
-                del waiting[lane]
-        _resolved(lanes_of, rows, size)
-        self._free(freed)
-        self._send_at = min(self._send_at, now + self._linger_s / GATHER_PART)
 
     def _free(self, rows: Sequence[Row]) -> None:
         """These rows are the heads of their lanes now."""
@@ -296,21 +275,6 @@ class Scheduler:
             if not queue.listed:
                 self._shards.add(queue)
         self._ready_rows += len(rows)
-
-    def _kept(self, rows: deque[Row], head: bool) -> deque[Row]:
-        for row in rows:
-            if not is_wanted(row):
-                self._forget(row, head)
-        return deque(row for row in rows if is_wanted(row))
-
-    def _forget(self, row: Row, head: bool) -> None:
-        """A row that is not sent any more. Offsets ascend in a lane, so nothing behind a forgotten head is wanted."""
-        lanes_of = row[0].lanes_of
-        lanes_of.unresolved -= 1
-        lanes_of.unresolved_bytes -= row[ROW_SIZE]
-        if head:
-            for following in lanes_of.waiting.pop(row[ROW_LANE], None) or ():
-                self._forget(following, head=False)
 
     # -- where a hash key goes
 
@@ -337,9 +301,3 @@ class Scheduler:
     def used_ratios(self, now: float) -> dict[str, float]:
         """Part of each shard's ceiling that the last second took."""
         return {queue.shard_id: queue.budget.used_ratio(now) for queue in self._queues}
-
-
-def _resolved(lanes_of: PartitionLanes | None, rows: int, size: int) -> None:
-    if lanes_of is not None:
-        lanes_of.unresolved -= rows
-        lanes_of.unresolved_bytes -= size

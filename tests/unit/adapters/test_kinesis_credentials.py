@@ -11,9 +11,9 @@ from botocore.exceptions import BotoCoreError, CredentialRetrievalError
 from bridge.adapters.kinesis.credentials import AssumedRole, kinesis_session, session_name
 from bridge.adapters.kinesis.shard_directory import KinesisShardDirectory
 from bridge.adapters.kinesis.sink import open_sink
-from bridge.core.delivery.requests import Request
 from bridge.core.errors import RefusedError
 from bridge.core.records import Outcome
+from tests.contract.kinesis_sinks import request_of
 from tests.servers.sts import FakeSts, serving_sts
 
 ROLE = AssumedRole("arn:aws:iam::123456789012:role/bridge", "partner-7", "bridge-orders-move")
@@ -128,7 +128,7 @@ async def test_what_the_bridge_says_of_a_refusal(sts: FakeSts, caplog: pytest.Lo
     sts.lifetime = None
     session = kinesis_session(ROLE, "eu-central-1")
     async with open_sink(session, NOWHERE, "eu-central-1", 1.0, 1) as sink:
-        answer = await sink.put("orders", Request(partition_keys=["k"], explicit_hash_keys=[None], datas=[b"x"]))
+        answer = await sink.put("orders", request_of(("k", b"x")))
     assert answer.whole is Outcome.FATAL
     assert "kinesis.role_arn" in answer.message
     async with session.create_client("kinesis", region_name="eu-central-1", endpoint_url=NOWHERE) as client:
