@@ -77,9 +77,8 @@ class Scheduler:
                 waiting[lane] = None
                 queues[slot].ready.offered.append(row)
                 continue
-            behind = waiting[lane]
             not_ready += 1
-            if behind is None:
+            if (behind := waiting[lane]) is None:
                 waiting[lane] = deque((row,))
             else:
                 behind.append(row)
@@ -132,7 +131,7 @@ class Scheduler:
         """
         if self._backoff.until > now:
             return self._backoff.until
-        if self._singly and (single := self._next_single(now)):
+        if single := self._next_single(now):
             return self._sent(single, now)
         worth_it = max(self._limits.records_max, RUN_ROWS * len(self._shards))
         if now < self._send_at and self._ready_rows < worth_it and not self._singly:
@@ -157,8 +156,7 @@ class Scheduler:
         return self._sent(request, now)
 
     def _next_single(self, now: float) -> Request | None:
-        row = self._singly[0]
-        request = self._queue_of(row).alone(row, now)
+        request = self._queue_of(self._singly[0]).alone(self._singly[0], now) if self._singly else None
         if request is not None:
             self._singly.popleft()
         return request
@@ -194,10 +192,9 @@ class Scheduler:
 
     def _answered(self, request: Request, answer: PutAnswer, now: float) -> None:
         self._under_way.discard(request)
-        seconds = now - request.sent_at
         if answer.whole is None:
-            self._fastest.saw(seconds, now)
-        excess_s = self._fastest.excess(seconds)
+            self._fastest.saw(now - request.sent_at, now)
+        excess_s = self._fastest.excess(now - request.sent_at)
         for taken in request.taken:
             taken.answered(excess_s)
 
