@@ -11,11 +11,13 @@ from loadtest.bridges import bridge_settings, merged
 from loadtest.errors import LoadTestError
 from loadtest.figures import FIGURES
 from loadtest.jobs import KafkaAddress, KinesisAddress
+from loadtest.kafka_security import for_the_bridge
 from loadtest.scenario import Part, load_scenarios
 from loadtest.servers import Kinesis
 
 PART = {"name": "p", "partitions": 1, "keys": {"count": 1}, "value_bytes": 100, "shards": 1}
 WINDOW = {"warm_up_s": 1, "duration_s": 5}
+KINESIS = Kinesis(KinesisAddress("us-east-1", "http://127.0.0.1:1"), {}, None)
 ABSENCE = {"after_s": 3, "duration_s": 6, "rebalance_s": 2}
 
 
@@ -87,11 +89,38 @@ def test_the_scenarios_that_are_promised_are_there():
 def test_every_part_has_verdicts_and_a_configuration_that_the_bridge_takes(name: str, part: Part, tmp_path: Path):
     assert part.verdicts
     assert set(part.verdicts) <= set(FIGURES)
-    kinesis = Kinesis(KinesisAddress("us-east-1", "http://127.0.0.1:1"), {}, None)
-    settings = bridge_settings(part, KafkaAddress("127.0.0.1:1", {}), kinesis, "load-1", ("topic", "stream"))
+    settings = bridge_settings(part, KafkaAddress("127.0.0.1:1", {}), KINESIS, "load-1", ("topic", "stream"))
     file = tmp_path / "bridge.yaml"
     file.write_text(yaml.safe_dump(settings))
     assert load_settings(file, {}).name == "load-1"
+
+
+def test_a_login_becomes_what_the_bridge_takes_and_its_secrets_variables(tmp_path: Path):
+    (tmp_path / "ca.pem").touch()
+    properties = {
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanisms": "SCRAM-SHA-512",
+        "sasl.username": "someone",
+        "sasl.password": "hunter2",
+        "ssl.ca.location": str(tmp_path / "ca.pem"),
+        "client.rack": "a",
+    }
+    part = Part.model_validate({**PART, "window": WINDOW})
+    settings = bridge_settings(part, KafkaAddress("b:1", properties), KINESIS, "load-1", ("topic", "stream"))
+    file = tmp_path / "bridge.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    assert "hunter2" not in file.read_text()
+    loaded = load_settings(file, for_the_bridge(properties).environment)
+    assert properties.items() - loaded.kafka.librdkafka_properties().items() <= {
+        ("sasl.password", "hunter2"),
+        ("sasl.mechanisms", "SCRAM-SHA-512"),
+    }
+    assert loaded.kafka.security.mechanism == "SCRAM-SHA-512"
+
+
+def test_a_login_that_the_bridge_has_no_keys_for_stays_properties():
+    properties = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "GSSAPI"}
+    assert for_the_bridge(properties) == ({"protocol": "SASL_PLAINTEXT"}, {"sasl.mechanism": "GSSAPI"}, {})
 
 
 def test_the_part_above_wins_in_what_the_bridge_gets():
