@@ -17,7 +17,7 @@ from bridge import __version__
 from bridge.adapters.kafka.admin import KafkaAdmin
 from bridge.adapters.kafka.clients import KafkaClients
 from bridge.adapters.kafka.handover import Handover
-from bridge.adapters.kafka.membership import READING, Membership
+from bridge.adapters.kafka.membership import READING, RECONNECT_MS, Membership
 from bridge.adapters.kafka.opening import OpeningSource
 from bridge.adapters.kafka.security import Security, creation_problem
 from bridge.adapters.kafka.source import KafkaSource
@@ -66,6 +66,7 @@ def kafka_clients(settings: Settings, telemetry: Telemetry | None = None) -> Kaf
     properties = {
         "bootstrap.servers": settings.kafka.bootstrap_servers,
         "client.id": f"bridge-{settings.name}",
+        "reconnect.backoff.max.ms": RECONNECT_MS,
         **settings.kafka.librdkafka_properties(),
     }
 

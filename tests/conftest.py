@@ -20,6 +20,7 @@ from tests.servers.fixtures import (  # noqa: F401 (pytest finds fixtures by nam
     new_topic,
     own_kafka,
     own_kinesalite,
+    secure_kafka,
 )
 
 TIERS = ("unit", "contract", "simulation", "consistency", "integration")

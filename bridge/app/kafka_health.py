@@ -1,19 +1,37 @@
 """Whether Kafka works for this process, for readiness and the log."""
 
+import asyncio
+from collections.abc import Callable
+
 from bridge.app.telemetry import Telemetry
 from bridge.ports import SourceTrouble
 
+REFUSALS = frozenset({"_SSL", "_AUTHENTICATION", "security"})
+"""Kafka does not let us in: certificates, login, or files for them. Other troubles follow from it."""
+REFUSED_S = 5.0
+"""A refusal stands until none has come for so long; clients connect again every 4 s at most (see `RECONNECT_MS`)."""
+
 
 class KafkaHealth:
-    """Each kind of trouble is logged once until Kafka answers again; its wording changes with every attempt."""
+    """Each kind of trouble is logged once until Kafka answers again; its wording changes with every attempt.
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    While Kafka refuses us, that alone is told: connections that are open may still answer meanwhile.
+    """
+
+    def __init__(self, telemetry: Telemetry, now: Callable[[], float] | None = None) -> None:
+        """`now` gives seconds; the event loop's by default."""
         self._telemetry = telemetry
+        self._now = now or (lambda: asyncio.get_running_loop().time())
         self._logged: set[str] = set()
+        self._refused_at: float | None = None
         self.problem: str | None = None
 
     def trouble(self, event: SourceTrouble) -> None:
         """Something did not work."""
+        if event.code in REFUSALS:
+            self._refused_at = self._now()
+        elif self._refused_at is not None:
+            return
         self.problem = f"{event.code}: {event.message}"
         if event.code not in self._logged:
             self._logged.add(event.code)
@@ -21,7 +39,10 @@ class KafkaHealth:
 
     def answers(self) -> None:
         """Something worked."""
+        if self._refused_at is not None and self._now() - self._refused_at < REFUSED_S:
+            return
         if self.problem is not None:
             self._telemetry.log("info", "kafka_recovered", problem=self.problem)
             self.problem = None
+            self._refused_at = None
             self._logged.clear()

@@ -31,9 +31,10 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Daemon:
     """Made by `running_daemon`. `start()` again after its end gives a new process with the same settings and port."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], environment: Mapping[str, str], module: str = "bridge") -> None:
         self._name = str(settings["name"])
         self._environment = environment
+        self._module = module
         self._config = folder / "bridge.yaml"
         metrics = {"host": "127.0.0.1", **settings.get("metrics", {})}
         if "port" not in metrics:
@@ -51,7 +52,7 @@ class Daemon:
     def start(self, *, ready: bool = True) -> None:
         """With `ready`, returns when /readyz says so."""
         self.kill()
-        command = [sys.executable, "-m", "bridge", "run", "--config", str(self._config)]
+        command = [sys.executable, "-m", self._module, "run", "--config", str(self._config)]
         # In the folder of its settings, not the repository's: it must find its own package by itself.
         self._process = SupervisedProcess(
             f"bridge-{self._name}", command, environment=self._environment, folder=self._config.parent
@@ -154,15 +155,19 @@ def daemon_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]
 
 @contextlib.contextmanager
 def running_daemon(
-    settings: Mapping[str, Any], *, environment: Mapping[str, str] | None = None, ready: bool = True
+    settings: Mapping[str, Any],
+    *,
+    environment: Mapping[str, str] | None = None,
+    ready: bool = True,
+    module: str = "bridge",
 ) -> Iterator[Daemon]:
     """Yields a daemon that is ready (or, without `ready`, just started), and kills it at the end of the block.
 
     `settings` is the configuration file; a free port for /livez /readyz /metrics is put in where none is given.
-    `environment` is added to the environment, such as BRIDGE_KAFKA__BOOTSTRAP_SERVERS.
+    `environment` is added to the environment, such as BRIDGE_KAFKA__BOOTSTRAP_SERVERS. `module` is what Python runs.
     """
     with temporary_folder(f"bridge-{settings['name']}") as folder:
-        daemon = Daemon(folder, settings, daemon_environment(environment))
+        daemon = Daemon(folder, settings, daemon_environment(environment), module)
         try:
             daemon.start(ready=ready)
             yield daemon

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from tests.servers.helm import Helm, missing_for_helm
-from tests.servers.kafka import RunningKafka, missing_for_kafka, running_kafka
+from tests.servers.kafka import RunningKafka, missing_for_kafka, running_kafka, running_secure_kafka
+from tests.servers.kafka_security import KafkaSecurity
 from tests.servers.kinesalite import RunningKinesalite, missing_for_kinesalite, running_kinesalite
 from tests.servers.kinesis import create_stream, kinesis_client
 from tests.servers.topics import create_topic
 
-NEEDS_A_SERVER = frozenset({"kafka", "own_kafka", "kinesalite", "own_kinesalite", "helm"})
+NEEDS_A_SERVER = frozenset({"kafka", "own_kafka", "secure_kafka", "kinesalite", "own_kinesalite", "helm"})
 """A test that asks for one of these gets the marker `real`."""
 
 _number = itertools.count(1)
@@ -46,6 +47,15 @@ def own_kafka() -> Iterator[RunningKafka]:
     skip_if(missing_for_kafka(own=True))
     with running_kafka(unique("own-kafka"), own=True) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def secure_kafka() -> Iterator[tuple[RunningKafka, KafkaSecurity]]:
+    """A broker of its own with a listener for every way in, and who is who there."""
+    skip_if(missing_for_kafka(own=True))
+    security = KafkaSecurity()
+    with running_secure_kafka(security) as server:
+        yield server, security
 
 
 @pytest.fixture(scope="session")

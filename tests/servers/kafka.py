@@ -96,6 +96,11 @@ class RunningKafka:
         return self._broker
 
 
+def _escaped(value: str) -> str:
+    """A value of several lines, such as a certificate, in Java's format of properties."""
+    return value.strip().replace("\n", "\\n")
+
+
 class Broker:
     """The broker's process and folder."""
 
@@ -116,7 +121,8 @@ class Broker:
             "log.dirs": str(folder / "data"),
         }
         self._properties = folder / "server.properties"
-        lines = [f"{key}={value}" for key, value in (SETTINGS | addresses | dict(settings)).items()]
+        every = SETTINGS | addresses | dict(settings)
+        lines = [f"{key}={_escaped(value)}" for key, value in every.items()]
         self._properties.write_text("\n".join(lines) + "\n")
 
     @property

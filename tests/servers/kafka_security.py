@@ -8,6 +8,8 @@ from tests.servers.certificates import Authority, Certificate
 HOST = "127.0.0.1"
 USER = "bridge"
 PASSWORD = "only-the-broker-and-the-bridge-know"
+REAUTHENTICATION_MS = 1500
+"""After this the broker drops a connection that has not logged in again (with SCRAM-SHA-512 and OAUTHBEARER)."""
 _MODULES = "org.apache.kafka.common.security"
 
 LISTENERS = {
@@ -28,6 +30,7 @@ class KafkaSecurity:
 
     authority: Authority = field(default_factory=Authority)
     client_authority: Authority = field(default_factory=Authority)
+    password: str = PASSWORD
 
     def certificate_of(self, listener: str) -> Certificate:
         """What the listener shows at first."""
@@ -37,7 +40,8 @@ class KafkaSecurity:
 
     def settings(self) -> dict[str, str]:
         """Settings of the broker for `LISTENERS`."""
-        found: dict[str, str] = {}
+        # Without these a listener's certificate may only be replaced by one of the same names.
+        found = {"ssl.allow.dn.changes": "true", "ssl.allow.san.changes": "true"}
         for listener, protocol in LISTENERS.items():
             place = f"listener.name.{listener.lower()}"
             if protocol.endswith("SSL"):
@@ -48,7 +52,7 @@ class KafkaSecurity:
         return found | {
             f"{mutual}.client.auth": "required",
             f"{mutual}.truststore.type": "PEM",
-            f"{mutual}.truststore.certificates": one_line(self.client_authority.certificate),
+            f"{mutual}.truststore.certificates": self.client_authority.certificate,
         }
 
 
@@ -56,26 +60,26 @@ def keystore(place: str, certificate: Certificate) -> dict[str, str]:
     """Settings that make a listener show this certificate, at the start or while it runs."""
     return {
         f"{place}.ssl.keystore.type": "PEM",
-        f"{place}.ssl.keystore.certificate.chain": one_line(certificate.chain),
-        f"{place}.ssl.keystore.key": one_line(certificate.key),
+        f"{place}.ssl.keystore.certificate.chain": certificate.chain,
+        f"{place}.ssl.keystore.key": certificate.key,
     }
-
-
-def one_line(pem: str) -> str:
-    """PEM as the value of a property."""
-    return pem.strip().replace("\n", "\\n")
 
 
 def _mechanisms(place: str, listener: str) -> dict[str, str]:
     if listener == "TOKEN":
         module = f'{_MODULES}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";'
-        return {f"{place}.sasl.enabled.mechanisms": "OAUTHBEARER", f"{place}.oauthbearer.sasl.jaas.config": module}
+        return {
+            f"{place}.sasl.enabled.mechanisms": "OAUTHBEARER",
+            f"{place}.oauthbearer.sasl.jaas.config": module,
+            f"{place}.oauthbearer.connections.max.reauth.ms": str(REAUTHENTICATION_MS),
+        }
     scram = f"{_MODULES}.scram.ScramLoginModule required;"
     return {
         f"{place}.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
         f"{place}.plain.sasl.jaas.config": f'{_MODULES}.plain.PlainLoginModule required user_{USER}="{PASSWORD}";',
         f"{place}.scram-sha-256.sasl.jaas.config": scram,
         f"{place}.scram-sha-512.sasl.jaas.config": scram,
+        f"{place}.scram-sha-512.connections.max.reauth.ms": str(REAUTHENTICATION_MS),
     }
 
 

@@ -29,6 +29,9 @@ from bridge.ports import GroupMember
 
 TIMEOUT_S = 15.0
 
+REFUSAL_WAIT_S = 3.0
+"""After so long without an answer we look whether Kafka refuses us."""
+
 _K = TypeVar("_K")
 _REFUSALS = {
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -77,10 +80,7 @@ class KafkaAdmin:
 
     async def partitions_of(self, wanted: Callable[[str], bool]) -> list[Partition]:
         """All partitions of the topics for which `wanted` is true. Raises UnavailableError."""
-        try:
-            topics = (await asyncio.to_thread(self._admin.metadata, TIMEOUT_S)).topics
-        except KafkaException as error:
-            raise UnavailableError(error.args[0].str()) from error
+        topics = (await asyncio.to_thread(self._admin.metadata, TIMEOUT_S)).topics
         return [Partition(name, number) for name, topic in topics.items() if wanted(name) for number in sorted(topic.partitions)]
 
     async def committed(self, group: str, partitions: Collection[Partition]) -> dict[Partition, CommitPoint]:
@@ -160,19 +160,22 @@ class KafkaAdmin:
     def _list_offsets(self, starts: Mapping[Partition, Start]) -> dict[Partition, int]:
         try:
             futures = self._admin.client().list_offsets(_specs(starts), **_committed_only())
+            return {Partition(p.topic, p.partition): future.result(TIMEOUT_S * 2).offset for p, future in futures.items()}
         except UnavailableError as error:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT, str(error))) from error
-        return {Partition(p.topic, p.partition): future.result(TIMEOUT_S * 2).offset for p, future in futures.items()}
+        except TimeoutError as error:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer to the question for offsets")) from error
 
     async def _all(self, ask: Callable[[WatchedAdmin], Mapping[_K, Future[Any]]]) -> dict[_K, Any]:
         """Answers, or the KafkaException in their place. Raises UnavailableError when none comes in time, or Kafka refuses us."""
         futures = ask(await asyncio.to_thread(self._admin.client))
-        try:
-            async with asyncio.timeout(TIMEOUT_S * 2):
-                answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
-        except TimeoutError as error:
-            refusal = await asyncio.to_thread(self._admin.refusal)
-            raise UnavailableError(refusal or f"Kafka did not answer within {TIMEOUT_S * 2:g} s") from error
+        answering = asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
+        give_up_at = time.monotonic() + TIMEOUT_S * 2
+        while not (await asyncio.wait([answering], timeout=REFUSAL_WAIT_S))[0]:
+            if (refusal := await asyncio.to_thread(self._admin.refusal)) or time.monotonic() > give_up_at:
+                answering.cancel()
+                raise UnavailableError(refusal or f"Kafka did not answer within {TIMEOUT_S * 2:g} s")
+        answers = answering.result()
         if any(map(_is_local, answers)) and (refusal := await asyncio.to_thread(self._admin.refusal)):
             raise UnavailableError(refusal)
         for answer in answers:

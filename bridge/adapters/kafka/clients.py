@@ -20,13 +20,15 @@ from bridge.core.errors import UnavailableError
 
 LOOK_S = 1.0
 """How often an open client's files are looked at."""
-METADATA_S = 5.0
-"""Longest wait for metadata before looking whether Kafka refuses us."""
-REFUSED_S = 30.0
-"""A refusal is fresh for so long: three times librdkafka's longest pause between two attempts to connect."""
+METADATA_PARTS = (0.1, 0.3, 0.6)
+"""Of the time for metadata: after each we look whether Kafka refuses us."""
+FRESH_S = 30.0
+"""An error may explain for so long what does not work: as long as the longest question to Kafka may wait for its answer."""
 
 REFUSALS = (KafkaError._SSL, KafkaError._AUTHENTICATION)
 
+Complaint = tuple[float, str]
+"""When an error came (seconds of the monotonic clock), and what it says."""
 OnError = Callable[[KafkaError], None]
 _Client = TypeVar("_Client", bound="WatchedConsumer | WatchedAdmin")
 
@@ -90,8 +92,8 @@ class ClientWatch:
         self._explanations = Explanations(clients.security)
         self._seen = _stamps(clients.security.connection_files)
         self._seen_password = _stamps([clients.security.password_file or ""])
-        self._looked_at = time.monotonic()
-        self._refusal: tuple[float, str] | None = None
+        self._complaint: Complaint = (float("-inf"), "")
+        self._refusal: Complaint = (float("-inf"), "")
         self._lock = threading.Lock()
 
     def explaining(self, then: OnError | None) -> OnError:
@@ -100,26 +102,27 @@ class ClientWatch:
         def explain(error: KafkaError) -> None:
             tokens = self._clients.tokens
             explained = self._explanations.explain(error, tokens.problem if tokens else None)
+            self._complaint = time.monotonic(), explained.str()
             if explained.code() in REFUSALS:
-                self._refusal = time.monotonic(), explained.str()
+                self._refusal = self._complaint
             if then is not None:
                 then(explained)
 
         return explain
 
     @property
+    def complaint(self) -> str | None:
+        """The client's last error; None where there was none lately."""
+        return _fresh(self._complaint)
+
+    @property
     def refusal(self) -> str | None:
         """Why Kafka does not let this client in; None where it was not refused lately."""
-        refusal = self._refusal
-        return refusal[1] if refusal and time.monotonic() - refusal[0] < REFUSED_S else None
+        return _fresh(self._refusal)
 
     def look(self, set_credentials: Callable[[str, str], None]) -> str | None:
         """Gives a changed password to the client. Returns why it has to be made anew, None where it need not."""
         with self._lock:
-            now = time.monotonic()
-            if now - self._looked_at < LOOK_S:
-                return None
-            self._looked_at = now
             security = self._clients.security
             password_stamps = _stamps([security.password_file or ""])
             if password_stamps != self._seen_password and security.username:
@@ -139,12 +142,17 @@ class WatchedConsumer(Consumer):
     def __init__(self, properties: dict[str, Any], watch: ClientWatch) -> None:
         super().__init__(properties)
         self._watch = watch
+        self._look_at = time.monotonic() + LOOK_S
 
     def poll(self, timeout: float = -1.0) -> Any:  # noqa: ANN401 - as the client's
         """As the client's. Raises KafkaException where the client has to be made anew."""
-        if reason := self._watch.look(self.set_sasl_credentials):
+        if time.monotonic() >= self._look_at and (reason := self._look()):
             raise KafkaException(KafkaError(KafkaError._SSL, reason))
         return super().poll(timeout)
+
+    def _look(self) -> str | None:
+        self._look_at = time.monotonic() + LOOK_S
+        return self._watch.look(self.set_sasl_credentials)
 
 
 class WatchedAdmin(AdminClient):
@@ -159,8 +167,14 @@ class WatchedAdmin(AdminClient):
         self.poll(0)
         return self._watch.refusal
 
+    def complaint(self) -> str | None:
+        """The client's last error, if it is fresh; serves its callbacks."""
+        self.poll(0)
+        return self._watch.complaint
+
     def outdated(self) -> bool:
-        """Whether it has to be made anew; gives it a changed password."""
+        """Whether it has to be made anew; serves its callbacks, gives it a changed password."""
+        self.poll(0)
         return self._watch.look(self.set_sasl_credentials) is not None
 
 
@@ -179,7 +193,6 @@ class AdminConnection:
                 self._client = None
             if self._client is None:
                 self._client = self._clients.admin()
-            self._client.poll(0)
             return self._client
 
     def refusal(self) -> str | None:
@@ -187,18 +200,20 @@ class AdminConnection:
         return self._client.refusal() if self._client else None
 
     def metadata(self, timeout_s: float) -> Any:  # noqa: ANN401 - as the client's
-        """The cluster's topics. Raises KafkaException after the timeout, UnavailableError as soon as Kafka refuses us."""
+        """The cluster's topics. Raises UnavailableError: after the timeout, or as soon as Kafka refuses us."""
         client = self.client()
-        give_up_at = time.monotonic() + timeout_s
-        while True:
-            left = give_up_at - time.monotonic()
+        for part in METADATA_PARTS:
             try:
-                return client.list_topics(timeout=min(left, METADATA_S))
-            except KafkaException:
-                if refusal := client.refusal():
-                    raise UnavailableError(refusal) from None
-                if left <= METADATA_S:
-                    raise
+                return client.list_topics(timeout=timeout_s * part)
+            except KafkaException as error:
+                problem = error.args[0].str()
+            if refusal := client.refusal():
+                raise UnavailableError(refusal)
+        raise UnavailableError(": ".join(text for text in (problem, client.complaint()) if text))
+
+
+def _fresh(complaint: Complaint) -> str | None:
+    return complaint[1] if time.monotonic() - complaint[0] < FRESH_S else None
 
 
 def _stamps(files: Iterable[str]) -> dict[str, tuple[int, int, int] | None]:

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+RECONNECT_MS = 3000
+"""Longest pause between two attempts to connect, a fourth of it more or less at random: a cause that was mended is noticed
+within seconds."""
+
 READING: dict[str, Any] = {
     # Compressed batches unpack to several times their size, so a fetch is kept small: memory matters more than round trips.
     "queued.max.messages.kbytes": 8 * 1024,

@@ -124,7 +124,7 @@ class Explanations:
         security = self._security
         if token_problem is not None:
             return token_problem
-        if "handshake failed" in text:
+        if "Unsupported SASL mechanism" in text:
             supported = text.partition("supported mechanisms: ")[2].partition(" (")[0]
             return (
                 f"kafka.security.mechanism {security.mechanism}: the broker's listener does not have it: write one of {supported}"
