@@ -6,10 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import botocore.session
+from botocore.config import Config
 from botocore.credentials import CredentialProvider, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.core.errors import UnavailableError
+
+CREDENTIALS_CALLS: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 5, "retries": {"total_max_attempts": 2}}
+"""How long a call for credentials (to AWS STS and the like) may take, in seconds: a client waits for it."""
 
 Token = tuple[str, float]
 """The token and when it expires, in seconds since the epoch."""
@@ -74,6 +78,7 @@ class MskSigner:
 
         if self._session is None:
             self._session = botocore.session.Session()
+            self._session.set_default_client_config(Config(**CREDENTIALS_CALLS))
         try:
             credentials = self._session.get_credentials()
             if credentials is None:
