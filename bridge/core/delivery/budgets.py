@@ -17,34 +17,38 @@ SLOTS = 10
 DECREASE = 0.85
 DECREASE_PAUSE_S = 0.3
 """Answers to requests that were under way together count as one throttle."""
-REGAIN_S = 3.0
+REGAIN_S = 2.5
 """So long after a throttle the rate is back at where it was refused: slowly near there, then faster and faster."""
 REGAIN_MIN = 0.02
 """Least steepness of that curve, so that a rate near the floor rises too."""
 RATE_FLOOR = 0.05
 
 FASTEST_KEPT_S = 30.0
+FASTEST_KNOWN_S = 2.0
+"""So long after the first answer it is not yet known how fast answers are: connections are being opened, caches filled."""
 
 
 class FastestRoundTrip:
     """The shortest time from a request to its answer lately: over the last 30 to 60 seconds."""
 
-    __slots__ = ("_before", "_since", "_until_now")
+    __slots__ = ("_before", "_ends", "_until_now")
 
     def __init__(self) -> None:
-        self._before = self._until_now = float("inf")
-        self._since = 0.0
+        self._before = 0.0  # nothing is known: all of a round trip may be above the fastest
+        self._until_now = float("inf")
+        self._ends: float | None = None
 
     def saw(self, seconds: float, now: float) -> None:
         """One answer came `seconds` after its request."""
-        if now - self._since > FASTEST_KEPT_S:
-            self._before, self._until_now, self._since = self._until_now, seconds, now
+        if self._ends is None:
+            self._ends = now + FASTEST_KNOWN_S
+        elif now > self._ends:
+            self._before, self._until_now, self._ends = self._until_now, seconds, now + FASTEST_KEPT_S
         self._until_now = min(self._until_now, seconds)
 
     def excess(self, seconds: float) -> float:
         """How much longer than the fastest this round trip took."""
-        fastest = min(self._before, self._until_now)
-        return max(0.0, seconds - fastest) if fastest < seconds else 0.0
+        return max(0.0, seconds - min(self._before, self._until_now))
 
 
 class Taken(NamedTuple):
@@ -146,12 +150,16 @@ class Budget:
         self._throttled_at = now
 
     def wake_at(self, now: float) -> float:
-        """When more may be available than now: the next slot, or later where the window is full."""
+        """When more may be available than now: the next slot where this one is used up, later where the window is full."""
         self._expire(now)
         slot_end = (int(now * SLOTS) + 1) / SLOTS
         records_max, bytes_max = self._limits(now)
         if self._leaving and (self._records >= records_max or self._bytes >= bytes_max):
-            return max(slot_end, self._leaving[0][0])
+            _, slot_records, slot_bytes = self._slot
+            used_up = self._slot[0] == int(now * SLOTS) and (
+                slot_records >= -(-records_max // SLOTS) or slot_bytes >= -(-bytes_max // SLOTS)
+            )
+            return max(slot_end if used_up else now, self._leaving[0][0])
         return slot_end
 
     def used_ratio(self, now: float) -> float:

@@ -8,6 +8,7 @@ from bridge.core.delivery.budgets import (
     DECREASE,
     DECREASE_PAUSE_S,
     FASTEST_KEPT_S,
+    FASTEST_KNOWN_S,
     RATE_FLOOR,
     REGAIN_S,
     SLOTS,
@@ -128,14 +129,17 @@ def test_a_request_without_an_answer_keeps_its_part_and_a_late_one_keeps_it_long
 
 def test_the_fastest_round_trip_is_that_of_the_last_half_minute_or_minute():
     fastest = FastestRoundTrip()
-    assert fastest.excess(3.0) == 0.0
+    assert fastest.excess(3.0) == 3.0
     for seconds in (0.03, 0.02, 0.05):
         fastest.saw(seconds, NOW)
+    assert fastest.excess(0.05) == 0.05, "too early to know"
+    known = NOW + FASTEST_KNOWN_S + 0.1
+    fastest.saw(0.06, known)
     assert fastest.excess(0.05) == pytest.approx(0.03)
     assert fastest.excess(0.01) == 0.0
-    fastest.saw(0.1, NOW + FASTEST_KEPT_S + 1)
-    assert fastest.excess(0.1) == pytest.approx(0.08)
-    fastest.saw(0.1, NOW + 2 * FASTEST_KEPT_S + 2)
+    fastest.saw(0.1, known + FASTEST_KEPT_S + 1)
+    assert fastest.excess(0.1) == pytest.approx(0.04)
+    fastest.saw(0.1, known + 2 * FASTEST_KEPT_S + 2)
     assert fastest.excess(0.1) == 0.0
 
 
