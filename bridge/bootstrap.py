@@ -1,6 +1,7 @@
 """The composition root: reads the configuration, makes the adapters, wires the line. The only importer of adapters."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -43,6 +44,8 @@ from bridge.ports import Sink, Source
 
 CONSUMER_SESSION_TIMEOUT_S = 45.0
 """Default of `group.consumer.session.timeout.ms`, where the broker does not name its setting."""
+COLLECTOR_THRESHOLDS = (50_000, 20, 100)
+"""Containers made and not yet freed, and collections of the younger generation, before a generation is collected."""
 HANDOVER_MARGIN_S = 0.5
 """The consumer's thread waits that much longer for a drain than the drain itself may take."""
 
@@ -201,9 +204,17 @@ def check_client(settings: Settings) -> Problem | None:
     return Problem(path, ", ".join(sorted(settings.kafka.properties)) or None, remedy)
 
 
+def calm_collector() -> None:
+    """Lets Python's cycle collector look less often: rows die by themselves, and looking through a full buffer costs a sixth
+    of all the work (measured on a backlog)."""
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+
+
 def run(settings: Settings) -> bool:
     """`bridge run`: works until a signal. Returns whether it ended with everything settled and committed."""
     configure_logging(settings.log)
+    calm_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(settings))
 
