@@ -112,6 +112,17 @@ def offered_by_second(series: Series, shard: str) -> dict[int, Counts]:
     return sums
 
 
+def by_second(series: Series) -> dict[str, dict[str, list[float]]]:
+    """Columns for the report: of each client the seconds in which something came, and what was offered, stored, throttled."""
+    found = {}
+    for client in series:
+        seconds = sorted({second for of_shard in series[client].values() for second in of_shard})
+        counts = [total({client: series[client]}, [second]) for second in seconds]
+        columns = {name: [float(getattr(one, name)) for one in counts] for name in ("offered", "stored", "throttled")}
+        found[client] = {"second": [float(second) for second in seconds], **columns}
+    return found
+
+
 def _cells(series: Series) -> Iterator[tuple[str, str, dict[int, Counts]]]:
     for client, shards in series.items():
         for shard, seconds in shards.items():

@@ -14,7 +14,7 @@ from loadtest.latency import histogram_figures, latency_figures, read_latencies
 from loadtest.observation import Moment
 from loadtest.production import produced, wait_produced
 from loadtest.scenario import Part, Window
-from loadtest.series import whole_seconds
+from loadtest.series import by_second, whole_seconds
 from loadtest.speed import speed_between
 from loadtest.stage import Outcome, Stage
 from tests.servers.process import SupervisedProcess, wait_until
@@ -41,10 +41,12 @@ def run_window(stage: Stage, part: Part, window: Window) -> Outcome:
             raise LoadTestError(
                 f"the backlog of {flow.backlog_records:,} records was carried before the end: nothing is measured"
             )
+        flow.observer.take_statistics()
         if (over := flow.observer.requests_over_limit) is not None:
             figures["requests_over_limit"] = over
         flow.stop()
-    return Outcome(figures, flow.settings)
+    measured = {"begin_s": begin.wall_s, "end_s": end.wall_s, "seconds": by_second(flow.observer.series())}
+    return Outcome(figures, flow.settings, measured)
 
 
 def _undisturbed(flow: Flow) -> Figures:

@@ -17,6 +17,7 @@ from loadtest.series import (
     Series,
     ShardSample,
     add_series,
+    by_second,
     series_of_samples,
     series_of_statistics,
     total,
@@ -78,6 +79,13 @@ def test_adding_up_series_keeps_every_record():
     for _ in range(3):
         add_series(sums, {BRIDGE: {"a": steady(10, range(2))}, CO_WRITER: {"a": steady(1, range(1))}})
     assert total(sums, range(2)).stored == 63
+
+
+def test_seconds_of_the_report_are_those_of_all_shards_of_a_client():
+    series: Series = {BRIDGE: {"a": steady(10, range(1, 3)), "b": steady(5, range(2, 4), throttled=1)}}
+    assert by_second(series) == {
+        BRIDGE: {"second": [1, 2, 3], "offered": [10, 16, 6], "stored": [10, 15, 5], "throttled": [0, 1, 1]}
+    }
 
 
 @pytest.mark.parametrize(("size", "takes"), [(100, SHARD_RECORDS_PER_S), (2048, SHARD_BYTES_PER_S / 2048)])
