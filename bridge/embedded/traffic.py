@@ -70,18 +70,19 @@ class Peaks:
     __slots__ = ("_entries", "_sums", "largest")
 
     def __init__(self) -> None:
-        self._entries: deque[tuple[float, int, int, int, int]] = deque()
+        # Numbers in a row, five for each request, and not in tuples: those would keep the garbage collector busy.
+        self._entries: deque[float] = deque()
         self._sums = [0, 0, 0, 0]
         self.largest = [0, 0, 0, 0]
 
     def add(self, now: float, records: int, size: int, stored: int, stored_size: int) -> None:
         entries, sums, largest = self._entries, self._sums, self.largest
         oldest = now - WINDOW_S
-        while entries and entries[0][0] <= oldest:
-            _, *counts = entries.popleft()
-            for column, count in enumerate(counts):
-                sums[column] -= count
-        entries.append((now, records, size, stored, stored_size))
+        while entries and entries[0] <= oldest:
+            entries.popleft()
+            for column in range(len(PEAKS)):
+                sums[column] -= int(entries.popleft())
+        entries.extend((now, records, size, stored, stored_size))
         sums[0] += records
         sums[1] += size
         sums[2] += stored
