@@ -9,9 +9,9 @@ from operator import itemgetter
 from typing import Any
 
 import orjson
-from pybase64 import b64encode
+from pybase64 import b64encode_as_string
 
-from bridge.core.delivery.lanes import ROW_DATA, ROW_PARTITION_KEY
+from bridge.core.delivery.lanes import ROW_DATA, ROW_EXPLICIT_HASH_KEY, ROW_PARTITION_KEY
 from bridge.core.delivery.requests import Request
 from bridge.core.records import Outcome, PutAnswer
 
@@ -43,20 +43,12 @@ def stream_member(stream: str) -> dict[str, str]:
 
 def encode(stream: str, request: Request) -> bytes:
     """Body of a PutRecords call."""
-    dumps = orjson.dumps
-    if any(request.explicit_hash_keys):
-        records = [
-            b'{"Data":"%b","PartitionKey":%b%b}' % (b64encode(data), dumps(key), _explicit(hash_key))
-            for _, _, data, key, hash_key, *_ in request.rows
-        ]
-    else:
-        rows = request.rows
-        records = [b'{"Data":"%b","PartitionKey":%b}' % (b64encode(row[ROW_DATA]), dumps(row[ROW_PARTITION_KEY])) for row in rows]
-    return dumps(stream_member(stream))[:-1] + b',"Records":[' + b",".join(records) + b"]}"
-
-
-def _explicit(hash_key: str | None) -> bytes:
-    return b"" if hash_key is None else b',"ExplicitHashKey":"%b"' % hash_key.encode()
+    rows = request.rows
+    records = [{"Data": b64encode_as_string(row[ROW_DATA]), "PartitionKey": row[ROW_PARTITION_KEY]} for row in rows]
+    for record, row in zip(records, rows, strict=True):
+        if row[ROW_EXPLICIT_HASH_KEY] is not None:
+            record["ExplicitHashKey"] = row[ROW_EXPLICIT_HASH_KEY]
+    return orjson.dumps({**stream_member(stream), "Records": records})
 
 
 def decode(status: int, body: bytes, records: int) -> PutAnswer:
