@@ -86,8 +86,12 @@ class Daemon:
             return {"problems": [], "halted": []}
 
     def metrics(self) -> "Metrics":
-        with _opener.open(f"{self._metrics_url}/metrics", timeout=HTTP_SECONDS) as answer:
-            return Metrics(answer.read().decode())
+        return Metrics(self.text_of("/metrics"))
+
+    def text_of(self, path: str) -> str:
+        """The text there; raises HTTPError for a status that is no success."""
+        with _opener.open(self._metrics_url + path, timeout=HTTP_SECONDS) as answer:
+            return str(answer.read().decode())
 
     def terminate(self) -> None:
         """SIGTERM: drain, commit, exit 0."""

@@ -95,12 +95,7 @@ class Scenario:
         self, settings: Mapping[str, Any], *arguments: str, module: str = "bridge", environment: Environment | None = None
     ) -> tuple[int, str]:
         """Exit status and output of one command of the bridge."""
-        file = self.folder / f"{unique('command')}.yaml"
-        file.write_text(yaml.safe_dump(dict(settings)))
-        command = [sys.executable, "-m", module, *arguments, "--config", str(file)]
-        complete = daemon_environment(self._environment(environment))
-        with SupervisedProcess("bridge-command", command, environment=complete, folder=self.folder) as process:
-            return process.wait_exit(COMMAND_SECONDS), process.log_text()
+        return run_command(self.folder, settings, *arguments, module=module, environment=self._environment(environment))
 
     def carries(self, route: Mapping[str, str], value: bytes) -> None:
         """One more record, which must arrive."""
@@ -111,3 +106,14 @@ class Scenario:
 
 
 LOGIN = {"username": USER, "password_file": "password"}
+
+
+def run_command(
+    folder: Path, settings: Mapping[str, Any], *arguments: str, module: str = "bridge", environment: Environment | None = None
+) -> tuple[int, str]:
+    """Exit status and output of one command of the bridge, with its configuration in this folder."""
+    file = folder / f"{unique('command')}.yaml"
+    file.write_text(yaml.safe_dump(dict(settings)))
+    command = [sys.executable, "-m", module, *arguments, "--config", str(file)]
+    with SupervisedProcess("bridge-command", command, environment=daemon_environment(environment), folder=folder) as process:
+        return process.wait_exit(COMMAND_SECONDS), process.log_text()

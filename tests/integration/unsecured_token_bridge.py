@@ -28,7 +28,7 @@ def _part(claims: dict[str, object]) -> str:
 class UnsecuredSigner:
     """In the place of `MskSigner`. While the file of REFUSAL_VARIABLE exists there is no token, and its text says why.
 
-    Each token is a line in the file of SIGNED_VARIABLE.
+    Each token is a line in the file of SIGNED_VARIABLE, after its time.
     """
 
     def __init__(self, region: str) -> None:
@@ -40,9 +40,10 @@ class UnsecuredSigner:
             raise UnavailableError(refusal.read_text())
         now = time.time()
         expires = now + float(os.environ[LIFETIME_VARIABLE])
+        token = f"{_part({'alg': 'none'})}.{_part({'sub': self._subject, 'iat': now, 'exp': expires})}."
         with open(os.environ[SIGNED_VARIABLE], "a") as signed:
-            signed.write(f"{now}\n")
-        return f"{_part({'alg': 'none'})}.{_part({'sub': self._subject, 'iat': now, 'exp': expires})}.", expires
+            signed.write(f"{now} {token}\n")
+        return token, expires
 
 
 if __name__ == "__main__":

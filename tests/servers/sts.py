@@ -1,7 +1,10 @@
 """A tiny AWS STS: answers AssumeRole with credentials that the test chooses, and keeps what was asked."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
@@ -57,3 +60,24 @@ async def serving_sts() -> AsyncIterator[FakeSts]:
         yield sts
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def running_sts() -> Iterator[FakeSts]:
+    """The same from a thread, for callers in other processes."""
+    started: Future[tuple[FakeSts, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        async with serving_sts() as sts:
+            started.set_result((sts, asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="sts")
+    thread.start()
+    sts, loop, stop = started.result(timeout=10)
+    try:
+        yield sts
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(timeout=10)

@@ -21,7 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from bridge.adapters.kafka.clients import AdminConnection, KafkaClients, WatchedAdmin
+from bridge.adapters.kafka.clients import KafkaClients, WatchedAdmin
 from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import Partition
@@ -50,7 +50,7 @@ class KafkaAdmin:
 
     def __init__(self, clients: KafkaClients) -> None:
         self._clients = clients
-        self._admin = AdminConnection(clients)
+        self._admin = clients.connection
 
     def start_offsets(
         self, partitions: Collection[Partition], grown: Collection[Partition], start_of: Callable[[str], Start]

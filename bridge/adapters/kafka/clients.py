@@ -52,6 +52,8 @@ class KafkaClients:
         self._secrets = secrets
         self.security = security or Security()
         self.tokens = tokens
+        self.connection = AdminConnection(self)
+        """The admin client that all share."""
 
     def consumer(self, properties: Mapping[str, Any], tuning: Mapping[str, Any] | None = None) -> "WatchedConsumer":
         """A consumer with further properties; those of `tuning` only where there are no others. Raises UnavailableError."""
@@ -61,9 +63,7 @@ class KafkaClients:
         """An admin client. Raises UnavailableError."""
         return self._made(WatchedAdmin, {}, {})
 
-    def _made(
-        self, make: Callable[[dict[str, Any], "ClientWatch"], _Client], properties: Mapping[str, Any], tuning: Mapping[str, Any]
-    ) -> _Client:
+    def _made(self, make: type[_Client], properties: Mapping[str, Any], tuning: Mapping[str, Any]) -> _Client:
         watch = ClientWatch(self)
         complete = {**tuning, **self.properties(), **properties}
         complete["error_cb"] = watch.explaining(properties.get("error_cb"))
@@ -71,7 +71,7 @@ class KafkaClients:
             self.tokens.token()  # now: the constructor would wait ten seconds for one that cannot be had
             complete["oauth_cb"] = self.tokens
         try:
-            return make(complete, watch)
+            return make(complete, watch, self)
         except KafkaException as error:
             raise UnavailableError(creation_problem(error.args[0].str())) from error
 
@@ -139,9 +139,10 @@ class ClientWatch:
 class WatchedConsumer(Consumer):
     """A consumer that ends with a KafkaException where it has to be made anew."""
 
-    def __init__(self, properties: dict[str, Any], watch: ClientWatch) -> None:
+    def __init__(self, properties: dict[str, Any], watch: ClientWatch, clients: KafkaClients) -> None:
         super().__init__(properties)
         self._watch = watch
+        self._clients = clients
         self._look_at = time.monotonic() + LOOK_S
 
     def poll(self, timeout: float = -1.0) -> Any:  # noqa: ANN401 - as the client's
@@ -149,6 +150,17 @@ class WatchedConsumer(Consumer):
         if time.monotonic() >= self._look_at and (reason := self._look()):
             raise KafkaException(KafkaError(KafkaError._SSL, reason))
         return super().poll(timeout)
+
+    def list_topics(self, topic: str | None = None, timeout: float = -1.0) -> Any:  # noqa: ANN401 - as the client's
+        """As the client's, but asked by the admin client, so that it may be called inside a rebalance callback.
+
+        confluent-kafka (2.16) keeps for each client which call a thread is in, and this one wipes it out: the next callback, of
+        an error or a log line, would end the process. Of the calls that our callbacks make no other does that.
+        """
+        try:
+            return self._clients.connection.client().list_topics(topic, timeout=timeout)
+        except UnavailableError as error:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT, str(error))) from error
 
     def _look(self) -> str | None:
         self._look_at = time.monotonic() + LOOK_S
@@ -158,7 +170,7 @@ class WatchedConsumer(Consumer):
 class WatchedAdmin(AdminClient):
     """An admin client that knows why Kafka refuses it."""
 
-    def __init__(self, properties: dict[str, Any], watch: ClientWatch) -> None:
+    def __init__(self, properties: dict[str, Any], watch: ClientWatch, _clients: KafkaClients) -> None:
         super().__init__(properties)
         self._watch = watch
 

@@ -10,7 +10,8 @@ from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -326,6 +327,36 @@ def test_a_consumer_ends_where_it_has_to_be_made_anew(rotation: Rotation, monkey
         rotation.write("ca.pem", ca)
         with pytest.raises(KafkaException, match="certificates have changed"):
             consumer.poll(0)
+    finally:
+        consumer.close()
+
+
+def test_topics_are_listed_by_another_client() -> None:
+    """The consumer's own call inside a rebalance callback would end the process at the next error or log line."""
+    asked: list[Any] = []
+
+    class Admin:
+        def list_topics(self, topic: str, timeout: float) -> str:
+            asked.append((topic, timeout))
+            return "metadata"
+
+    clients = KafkaClients({"bootstrap.servers": ""})
+    consumer = clients.consumer({"group.id": "x"})
+    try:
+        clients.connection._client = cast(Any, SimpleNamespace(outdated=lambda: False, list_topics=Admin().list_topics))
+        assert consumer.list_topics("orders", 3.0) == "metadata"
+        assert asked == [("orders", 3.0)]
+    finally:
+        consumer.close()
+
+
+def test_topics_that_cannot_be_listed_are_an_error_of_kafka(rotation: Rotation) -> None:
+    clients = KafkaClients({"bootstrap.servers": ""}, rotation.security, rotation.secrets)
+    consumer = clients.consumer({"group.id": "x"})
+    try:
+        rotation.write("password", "")
+        with pytest.raises(KafkaException, match="the file is empty"):
+            consumer.list_topics("orders", 3.0)
     finally:
         consumer.close()
 
