@@ -14,7 +14,7 @@ from tests.integration.secure_scenario import LOGIN, Scenario
 from tests.integration.unsecured_token_bridge import LIFETIME_VARIABLE, MODULE
 from tests.servers.kafka import RunningKafka
 from tests.servers.kafka_security import REAUTHENTICATION_MS
-from tests.servers.process import wait_until
+from tests.servers.process import ROOT, wait_until
 
 TLS = {"protocol": "SSL", "ca_file": "ca.pem"}
 MATRIX: dict[str, tuple[str, dict[str, str]]] = {
@@ -31,6 +31,11 @@ MATRIX: dict[str, tuple[str, dict[str, str]]] = {
     "TLS, tokens": ("TOKEN", {**TLS, "protocol": "SASL_SSL", "mechanism": "AWS_MSK_IAM"}),
 }
 """Way in -> listener, and keys of `kafka.security`. ARCHITECTURE.md shows this table."""
+
+
+def test_the_architecture_shows_every_way_in() -> None:
+    table = (ROOT / "ARCHITECTURE.md").read_text().partition("| way in |")[2].partition("\n\n")[0]
+    assert [row.split("|")[1].strip() for row in table.splitlines()[2:]] == list(MATRIX)
 
 
 @pytest.mark.parametrize("way", MATRIX)

@@ -168,7 +168,7 @@ class KafkaAdmin:
 
     async def _all(self, ask: Callable[[WatchedAdmin], Mapping[_K, Future[Any]]]) -> dict[_K, Any]:
         """Answers, or the KafkaException in their place. Raises UnavailableError when none comes in time, or Kafka refuses us."""
-        futures = ask(await asyncio.to_thread(self._admin.client))
+        futures = await asyncio.to_thread(lambda: ask(self._admin.client()))  # a client waits for its calls in other threads
         answering = asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
         give_up_at = time.monotonic() + TIMEOUT_S * 2
         while not (await asyncio.wait([answering], timeout=REFUSAL_WAIT_S))[0]:
