@@ -39,7 +39,8 @@ class ReadyRows:
 
     Oldest first keeps what is resolved of a partition close together: its committable offset follows what was sent, and
     a drain is short. Two queues do it without sorting: rows that were ready when they were offered come in the order of
-    their batches; rows that had to wait in their lane come in the order in which they were freed.
+    their batches; rows that had to wait in their lane come in the order in which they were freed, after the others of their
+    batch: so no batch is attempted to its end before its beginning is.
     """
 
     __slots__ = ("freed", "offered")
@@ -61,19 +62,21 @@ class ReadyRows:
 
     def take(self, count: int) -> list[Row]:
         """Takes the next rows; there must be so many."""
-        if self.freed and self.offered:
-            return [self._older().popleft() for _ in range(count)]
-        rows = self.freed or self.offered
+        taken: list[Row] = []
+        while self.freed and self.offered and len(taken) < count:
+            taken.append(self._older().popleft())
+        rows, count = self.freed or self.offered, count - len(taken)
         if count < len(rows):
             popleft = rows.popleft
-            return [popleft() for _ in range(count)]
-        taken = list(rows)
-        rows.clear()
+            taken += [popleft() for _ in range(count)]
+        else:
+            taken += rows
+            rows.clear()
         return taken
 
     def put_back(self, rows: Sequence[Row]) -> None:
-        """Before all others, in this order."""
-        self.freed.extendleft(reversed(rows))
+        """In this order before all others but those of older batches."""
+        self.offered.extendleft(reversed(rows))
 
     def take_out(self, wanted: Callable[[Row], bool]) -> list[Row]:
         """Removes the rows that are not wanted any more, and returns them."""
@@ -89,7 +92,7 @@ class ReadyRows:
         freed, offered = self.freed, self.offered
         if not offered:
             return freed
-        return freed if freed and freed[0][0].age <= offered[0][0].age else offered
+        return freed if freed and freed[0][0].age < offered[0][0].age else offered
 
 
 class ShardQueue:

@@ -267,3 +267,17 @@ def test_records_that_do_not_fit_together_go_one_after_the_other(line):
         assert len(request) == 1
         assert request.size <= LIMITS.bytes_max
         line.answer(request, [Outcome.STORED], now)
+
+
+def test_rows_of_a_batch_that_were_ready_go_before_those_that_waited_in_their_lane_and_before_later_batches(line):
+    """Else a lane with many records is sent to the end of its batch first, and a drain has to finish all of the batch."""
+    line.offer([LEFT[0]] * 5 + LEFT[:25])
+    line.offer(LEFT[30:40])
+    sent: list[int] = []
+    for step in range(4):
+        request = line.request(NOW + 1 + step)
+        sent += offsets(request)
+        line.answer(request, [Outcome.STORED] * len(request), NOW + 1.5 + step)
+    first_of_lanes = [0, *range(6, 30)]
+    assert sent[:26] == [*first_of_lanes, 1]
+    assert set(sent[26:]) <= {2, 3, *range(30, 40)}
