@@ -11,7 +11,7 @@ from loadtest.capacity import Capacity, co_writer_figures, recovery_s, seconds_o
 from loadtest.co_writer import PARTITION_KEY
 from loadtest.errors import LoadTestError
 from loadtest.figures import Figures
-from loadtest.flow import EXIT_TIMEOUT_S, Flow, wait_left
+from loadtest.flow import EXIT_TIMEOUT_S, Flow, settled
 from loadtest.jobs import CoWriterJob, told, write_job
 from loadtest.scenario import Absence, CoWriter
 from loadtest.series import CO_WRITER, Series, ShardSample, add_series, series_of_samples, total, whole_seconds
@@ -25,7 +25,7 @@ def with_absence(flow: Flow, absence: Absence) -> Figures:
     together = _quiet(flow, absence.after_s, "all replicas", peaks)
     observer.leave(number)
     leaver.terminate()
-    wait_left(leaver)
+    left_unsettled = not settled(leaver)
     observer.watch(absence.rebalance_s, "rebalance")
     alone = _quiet(flow, absence.duration_s - absence.rebalance_s, "one replica away", peaks)
     start_bridge(leaver, flow.stage.cores, number)
@@ -36,6 +36,7 @@ def with_absence(flow: Flow, absence: Absence) -> Figures:
     series = observer.series()
     figures = use_figures(series, flow.capacity, together)
     figures["alone_stored_share"] = total(series, alone).stored / len(alone) / flow.capacity.of_stream
+    figures["unsettled_stops"] = left_unsettled
     figures["seconds_over_limit"] = seconds_over_limit(series, flow.capacity, [*together, *alone])
     if told_peaks := [peak for peak in peaks if peak is not None]:
         figures["sliding_offered_max"] = max(told_peaks)

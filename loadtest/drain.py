@@ -13,7 +13,7 @@ from loadtest.bridges import Sample, bridge_settings, running_bridge, sample
 from loadtest.cores import busy_figures, pinned
 from loadtest.errors import LoadTestError
 from loadtest.figures import Figures
-from loadtest.flow import EXIT_TIMEOUT_S, wait_left
+from loadtest.flow import EXIT_TIMEOUT_S, settled
 from loadtest.jobs import BaselineJob, last_told, write_job
 from loadtest.keys import KEY_BYTES
 from loadtest.production import preload
@@ -91,7 +91,8 @@ def _bridge_round(stage: Stage, part: Part, drain: Drain, topic: str) -> tuple[S
             samples = _samples_until_done(lambda: sample(daemon, stage.cores), drain.backlog_records, daemon.process)
             peak_bytes = usage.peak_memory_bytes(daemon.process.pid)
             daemon.terminate()
-            wait_left(daemon)
+            if not settled(daemon):
+                raise LoadTestError(f"the bridge carried everything and could not commit it\n{daemon.process.log_tail()}")
     return speed_of(samples, drain.backlog_records, drain.warm_up_share), peak_bytes, settings
 
 

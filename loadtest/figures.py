@@ -30,6 +30,7 @@ FIGURES: dict[str, Figure] = {
     "recovery_s": Figure("seconds until the bridge has 95 % of that shard again", 1),
     "seconds_over_limit": Figure("seconds in which a shard was offered too much, outside rebalances"),
     "alone_stored_share": Figure("stored while a replica was away, part of what the shards take", 4),
+    "unsettled_stops": Figure("replicas that were stopped and could not settle everything"),
     "produced_records_per_s": Figure("produced, records/s"),
     "latency_p50_ms": Figure("production to answer, median, ms", 1),
     "latency_p90_ms": Figure("production to answer, 90th percentile, ms", 1),

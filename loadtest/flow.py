@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.cli.options import ExitStatus
 from loadtest.bridges import bridge_settings, running_bridge
 from loadtest.capacity import Capacity
 from loadtest.errors import LoadTestError
@@ -20,6 +21,9 @@ from tests.servers.process import SupervisedProcess
 EXIT_TIMEOUT_S = 90.0
 START_S = 5.0
 """Records flow for so long before the warm-up, or after the end."""
+
+LEAVE_AND_COME_S = 60.0
+"""A replica that leaves may drain for 27.5 s and need 20 s more to leave; then it starts again. Records flow meanwhile."""
 
 BACKLOG_MARGIN = 1.15
 
@@ -41,18 +45,19 @@ class Flow:
     backlog_records: int
     settings: dict[str, Any]
 
-    def stop(self) -> None:
-        """Every replica drains and leaves. Raises LoadTestError when one does not."""
+    def stop(self) -> int:
+        """Every replica is told to drain and to leave; how many could not settle everything. Raises LoadTestError for a crash."""
         for daemon in self.replicas:
             daemon.terminate()
-        for daemon in self.replicas:
-            wait_left(daemon)
+        return sum(not settled(daemon) for daemon in self.replicas)
 
 
-def wait_left(daemon: Daemon) -> None:
-    """After SIGTERM. Raises LoadTestError when not everything could be settled, or in time."""
-    if (status := daemon.wait_exit(EXIT_TIMEOUT_S)) != 0:
+def settled(daemon: Daemon) -> bool:
+    """After SIGTERM: whether everything that was attempted is committed. Raises LoadTestError when it ended in another way."""
+    status = daemon.wait_exit(EXIT_TIMEOUT_S)
+    if status not in (ExitStatus.DONE, ExitStatus.FAILED):
         raise LoadTestError(f"a bridge was told to stop and ended with status {status}\n{daemon.process.log_tail()}")
+    return status == ExitStatus.DONE
 
 
 @contextlib.contextmanager
@@ -66,7 +71,8 @@ def flowing(stage: Stage, part: Part, window: Window) -> Iterator[Flow]:
         capacity = Capacity(list(shards), part.value_bytes_mean + KEY_BYTES)
         backlog = 0
         if window.rate is None:
-            backlog = math.ceil(capacity.of_stream * (window.total_s + START_S) * BACKLOG_MARGIN)
+            seconds = window.total_s + START_S + (LEAVE_AND_COME_S if window.absence else 0.0)
+            backlog = math.ceil(capacity.of_stream * seconds * BACKLOG_MARGIN)
             stage.say(f"{backlog:,} records are preloaded")
             preload(stage, part, topic, backlog)
         settings = bridge_settings(part, stage.kafka.address, stage.kinesis, group, (topic, stream))

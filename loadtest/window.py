@@ -44,7 +44,7 @@ def run_window(stage: Stage, part: Part, window: Window) -> Outcome:
         flow.observer.take_statistics()
         if (over := flow.observer.requests_over_limit) is not None:
             figures["requests_over_limit"] = over
-        flow.stop()
+        figures["unsettled_stops"] = figures.get("unsettled_stops", 0) + flow.stop()
     measured = {"begin_s": begin.wall_s, "end_s": end.wall_s, "seconds": by_second(flow.observer.series())}
     return Outcome(figures, flow.settings, measured)
 
