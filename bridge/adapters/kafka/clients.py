@@ -20,7 +20,7 @@ from bridge.core.errors import UnavailableError
 
 LOOK_S = 1.0
 """How often an open client's files are looked at."""
-METADATA_PARTS = (0.1, 0.3, 0.6)
+METADATA_PARTS = (0.05, 0.25, 0.7)
 """Of the time for metadata: after each we look whether Kafka refuses us."""
 FRESH_S = 30.0
 """An error may explain for so long what does not work: as long as the longest question to Kafka may wait for its answer."""
