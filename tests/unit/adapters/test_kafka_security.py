@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -443,6 +444,30 @@ def test_a_first_token_that_cannot_be_had_is_told_at_once(clock: Clock) -> None:
 def test_a_token_that_has_expired_already_blames_the_clock(clock: Clock) -> None:
     with pytest.raises(UnavailableError, match="clock"):
         Tokens(Signer(clock, lifetime_s=0.0), clock)()
+
+
+async def test_a_signer_that_hangs_does_not_hold_up_the_event_loop() -> None:
+    """The client library asks for the next token in a thread of its own."""
+    asked, go_on = threading.Event(), threading.Event()
+    threads: list[int] = []
+
+    def sign() -> Token:
+        threads.append(threading.get_ident())
+        if len(threads) > 1:
+            asked.set()
+            assert go_on.wait(10)
+        return "token", time.time() + 2.0
+
+    security = {"security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER", "bootstrap.servers": ""}
+    clients = KafkaClients(security, Security("SASL_SSL", "AWS_MSK_IAM"), tokens=Tokens(sign))
+    client = await asyncio.to_thread(clients.admin)
+    try:
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(asked.wait, 10)
+        assert threading.get_ident() not in threads
+        assert client.complaint() is None
+    finally:
+        go_on.set()
 
 
 @pytest.fixture
