@@ -11,6 +11,9 @@ from typing import NamedTuple
 from bridge.core.quotas import SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
 
 WINDOW_S = 1.0
+FULL = 0.99
+"""Of our part. The rest lets another writer in: where each moment of a shard is taken, one that comes is always refused,
+we never are, and so nothing would make us give way."""
 SLOTS = 10
 """Slots are aligned to the clock, so that all shards of a stream open together and share requests."""
 
@@ -100,8 +103,8 @@ class Budget:
 
     def set_share(self, share: float) -> None:
         """Our part of the shard's limits from now on, 0 < share <= 1: the ceiling."""
-        self.ceiling_records = max(1, int(SHARD_RECORDS_PER_S * share))
-        self._ceiling_bytes = max(1, int(SHARD_BYTES_PER_S * share))
+        self.ceiling_records = max(1, int(SHARD_RECORDS_PER_S * share * FULL))
+        self._ceiling_bytes = max(1, int(SHARD_BYTES_PER_S * share * FULL))
 
     def available(self, now: float) -> tuple[int, int, int]:
         """What may be taken now: records, bytes of this slot, bytes of this second.

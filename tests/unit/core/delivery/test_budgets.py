@@ -9,6 +9,7 @@ from bridge.core.delivery.budgets import (
     DECREASE_PAUSE_S,
     FASTEST_KEPT_S,
     FASTEST_KNOWN_S,
+    FULL,
     RATE_FLOOR,
     REGAIN_S,
     SLOTS,
@@ -19,8 +20,10 @@ from bridge.core.delivery.budgets import (
 from bridge.core.quotas import SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
 
 NOW = 1000.0
-SHARE = 0.01  # 10 records, 10485 bytes a second
-RECORDS, BYTES = int(SHARD_RECORDS_PER_S * SHARE), int(SHARD_BYTES_PER_S * SHARE)
+SHARE = 0.01  # 9 records, 10380 bytes a second
+RECORDS, BYTES = int(SHARD_RECORDS_PER_S * SHARE * FULL), int(SHARD_BYTES_PER_S * SHARE * FULL)
+SECOND_RECORDS, SECOND_BYTES = int(SHARD_RECORDS_PER_S * FULL), int(SHARD_BYTES_PER_S * FULL)
+SLOT_RECORDS, SLOT_BYTES = -(-SECOND_RECORDS // SLOTS), -(-SECOND_BYTES // SLOTS)
 
 SIZES = st.lists(st.sampled_from([1, 100, 1000, 6000, BYTES, BYTES + 1, 3 * BYTES]), max_size=8)
 STEPS = st.tuples(st.floats(0, 1.5), SIZES, st.booleans())
@@ -94,8 +97,8 @@ def test_whoever_waits_as_told_gets_on(pause, sizes):
 
 
 def test_an_unused_shard_offers_a_slot_of_its_second():
-    assert Budget(1.0).available(NOW) == (100, -(-SHARD_BYTES_PER_S // SLOTS), SHARD_BYTES_PER_S)
-    assert Budget(0.5).available(NOW) == (50, -(-SHARD_BYTES_PER_S // 2 // SLOTS), SHARD_BYTES_PER_S // 2)
+    assert Budget(1.0).available(NOW) == (SLOT_RECORDS, SLOT_BYTES, SECOND_BYTES) == (99, 103809, 1038090)
+    assert Budget(0.5).available(NOW) == (50, 51905, 519045)
     assert Budget(0.00001).available(NOW)[0] == 1
 
 
@@ -103,13 +106,13 @@ def test_slots_spread_a_second_and_the_window_slides():
     budget = Budget()
     for slot in range(SLOTS):
         now = NOW + slot / SLOTS + 0.001
-        assert budget.available(now)[0] == 100
-        budget.take(100, 1000, now).answered(0.0)
+        assert budget.available(now)[0] == SLOT_RECORDS
+        budget.take(SLOT_RECORDS, 1000, now).answered(0.0)
         assert budget.available(now)[0] == 0
     assert budget.used_ratio(now) == 1.0
     assert budget.available(NOW + 0.999)[0] == 0
     assert budget.wake_at(NOW + 0.95) == pytest.approx(NOW + 1.001)
-    assert budget.available(NOW + 1.002)[0] == 100
+    assert budget.available(NOW + 1.002)[0] == SLOT_RECORDS
     assert budget.used_ratio(NOW + 1.002) == pytest.approx(0.9)
     assert budget.used_ratio(NOW + 9) == 0
     assert budget.untouched(NOW + 9)
@@ -118,11 +121,11 @@ def test_slots_spread_a_second_and_the_window_slides():
 def test_a_request_without_an_answer_keeps_its_part_and_a_late_one_keeps_it_longer():
     budget = Budget()
     taken = budget.take(60, 1000, NOW)
-    assert budget.available(NOW + 5)[0] == 100
-    assert budget.used_ratio(NOW + 5) == 0.06
+    assert budget.available(NOW + 5)[0] == SLOT_RECORDS
+    assert budget.used_ratio(NOW + 5) == pytest.approx(60 / SECOND_RECORDS)
     assert not budget.untouched(NOW + 5)
     taken.answered(5.5)  # it may have arrived as late as its answer says
-    assert budget.used_ratio(NOW + 6.4) == 0.06
+    assert budget.used_ratio(NOW + 6.4) == pytest.approx(60 / SECOND_RECORDS)
     assert budget.used_ratio(NOW + 6.6) == 0
     assert budget.untouched(NOW + 6.6)
 
@@ -145,32 +148,32 @@ def test_the_fastest_round_trip_is_that_of_the_last_half_minute_or_minute():
 
 def test_a_record_above_a_seconds_bytes_is_waited_off():
     budget = Budget()
-    budget.take(1, 3 * SHARD_BYTES_PER_S, NOW).answered(0.0)
+    budget.take(1, 3 * SECOND_BYTES, NOW).answered(0.0)
     assert not budget.untouched(NOW + 2.9)
     assert budget.available(NOW + 2.9)[2] < 0
     assert budget.wake_at(NOW + 0.5) == NOW + 3.0
     assert budget.untouched(NOW + 3.0)
-    assert budget.available(NOW + 3.0)[2] == SHARD_BYTES_PER_S
+    assert budget.available(NOW + 3.0)[2] == SECOND_BYTES
 
 
 def test_a_throttle_lowers_the_rate_and_time_restores_it():
     budget = Budget()
     budget.throttled(NOW)
-    assert budget.available(NOW)[2] == int(SHARD_BYTES_PER_S * DECREASE)
+    assert budget.available(NOW)[2] == int(SECOND_BYTES * DECREASE)
     budget.throttled(NOW + DECREASE_PAUSE_S / 2)  # of a request that was under way at the same time
-    assert budget.available(NOW + DECREASE_PAUSE_S / 2)[2] > SHARD_BYTES_PER_S * DECREASE
-    assert budget.available(NOW + REGAIN_S)[2] == SHARD_BYTES_PER_S
+    assert budget.available(NOW + DECREASE_PAUSE_S / 2)[2] > SECOND_BYTES * DECREASE
+    assert budget.available(NOW + REGAIN_S)[2] == SECOND_BYTES
 
 
 def test_a_refused_rate_is_approached_gently_and_left_behind_fast():
     """Somebody else takes 40 % of the shard, then stops."""
     budget, now = Budget(), NOW
-    while budget.available(now)[2] > 0.6 * SHARD_BYTES_PER_S:
+    while budget.available(now)[2] > 0.6 * SECOND_BYTES:
         budget.throttled(now)
         now += DECREASE_PAUSE_S
     budget.throttled(now)
     refused = now
-    rates = [budget.available(refused + tenth / 10)[2] / SHARD_BYTES_PER_S for tenth in range(100)]
+    rates = [budget.available(refused + tenth / 10)[2] / SECOND_BYTES for tenth in range(100)]
     assert rates == sorted(rates)
     near = [rate for rate in rates if abs(rate - rates[int(10 * REGAIN_S)]) < 0.02]
     assert len(near) > 20, "two seconds are spent near the rate that was refused"
@@ -182,16 +185,16 @@ def test_throttles_never_stop_a_shard_for_good():
     for number in range(100):
         budget.throttled(NOW + number * DECREASE_PAUSE_S)
     low = NOW + 99 * DECREASE_PAUSE_S
-    assert budget.available(low)[2] >= int(SHARD_BYTES_PER_S * RATE_FLOOR)
-    assert budget.available(low + 60)[2] == SHARD_BYTES_PER_S
+    assert budget.available(low)[2] >= int(SECOND_BYTES * RATE_FLOOR)
+    assert budget.available(low + 60)[2] == SECOND_BYTES
 
 
 def test_a_smaller_share_counts_from_now_on_with_what_was_taken_before():
     budget = Budget()
-    budget.take(100, 1000, NOW).answered(0.0)
+    budget.take(98, 1000, NOW).answered(0.0)
     budget.set_share(0.05)
     assert budget.available(NOW + 0.5)[0] < 0
     assert budget.used_ratio(NOW + 0.5) == 2.0
     assert budget.available(NOW + 1.0)[0] == 5
     budget.set_share(1.0)
-    assert budget.available(NOW + 1.0)[0] == 100
+    assert budget.available(NOW + 1.0)[0] == SLOT_RECORDS
