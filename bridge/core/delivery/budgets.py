@@ -17,8 +17,8 @@ we never are, and so nothing would make us give way."""
 SLOTS = 10
 """Slots are aligned to the clock, so that all shards of a stream open together and share requests."""
 
-DECREASE = 0.85
-DECREASE_PAUSE_S = 0.3
+DECREASE = 0.8
+DECREASE_PAUSE_S = 0.2
 """Answers to requests that were under way together count as one throttle."""
 REGAIN_S = 2.5
 """So long after a throttle the rate is back at where it was refused: slowly near there, then faster and faster."""
