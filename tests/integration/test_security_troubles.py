@@ -123,8 +123,8 @@ def test_a_refusal_is_said_once_with_what_to_do_and_ends_when_it_is_mended(scena
         assert status == 5, output
         assert all(piece in output for piece in trouble.said), output
         trouble.mend(scenario)
-        scenario.carries(route, name.encode())
         daemon.wait_ready()
+        scenario.carries(route, name.encode())
         log = daemon.log_text()
     assert log.count('"kafka_trouble"') == 1, log
     assert log.count('"kafka_recovered"') == 1, log
