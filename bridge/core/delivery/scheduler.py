@@ -46,7 +46,6 @@ class Scheduler:
 
     def __init__(self, limits: RequestLimits, shard_map: ShardMap, shard_share: float = 1.0) -> None:
         self._limits = limits
-        self._shares: Sequence[float] = [shard_share] * len(shard_map)
         self._queues: list[ShardQueue] = []
         self._shards = ReadyShards()
         self._placed: dict[int, int] = {}  # hash key to the index of its shard
@@ -58,7 +57,7 @@ class Scheduler:
         self._ready_rows = 0  # of all shards, closed ones too
         self._linger_s = NEVER
         self._send_at = NEVER  # when what is ready has lingered long enough
-        self.replace_shard_map(shard_map, self._shares)
+        self.replace_shard_map(shard_map, [shard_share] * len(shard_map))
 
     # -- taking records in
 
@@ -118,7 +117,6 @@ class Scheduler:
 
     def set_shares(self, shares: Sequence[float]) -> None:
         """Our part of each open shard's limits from now on, in the order of the shard map."""
-        self._shares = shares
         for queue, share in zip(self._queues, shares, strict=True):
             queue.budget.set_share(share)
 
