@@ -230,11 +230,6 @@ def notes(helm: Helm, content: Mapping[str, Any], folder: Path) -> str:
 def test_the_notes_name_the_deployment(helm: Helm, tmp_path: Path):
     said = notes(helm, read(MINIMAL.read_text()), tmp_path)
     assert "kubectl --namespace bridges exec deployment/orders-bridge -- bridge status" in said
-    assert "shard_share" not in said
-
-
-def test_the_notes_remind_several_replicas_of_their_shares(helm: Helm, tmp_path: Path):
-    assert "0.25 for each" in notes(helm, {**read(MINIMAL.read_text()), "replicas": 4}, tmp_path)
 
 
 def mount(manifests: list[Manifest], folder: Path) -> Path:
