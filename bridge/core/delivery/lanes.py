@@ -12,6 +12,10 @@ ROW_BYTES = 400
 """What a row costs in memory beside its data and partition key: objects, list entries, its place in a lane (measured)."""
 
 
+FIRST = -1
+"""Age of batches whose rows go before all others: somebody waits for their partition."""
+
+
 @dataclass(slots=True, eq=False)
 class PartitionLanes:
     """Lanes of one assignment of a partition. A later assignment gets lanes of its own.
@@ -35,11 +39,14 @@ class PartitionLanes:
         return self.unresolved_bytes + ROW_BYTES * self.unresolved
 
     def end_at(self, offset: int) -> None:
-        """Nothing at or above this offset is sent any more; what waits behind the heads there is forgotten."""
+        """Nothing at or above this offset is sent any more; what waits behind the heads there is forgotten, what is below
+        goes before other partitions' rows."""
         self.ends_at = offset if self.ends_at is None else min(offset, self.ends_at)
         for lane, behind in self.waiting.items():
             if behind:
                 kept = deque(row for row in behind if is_wanted(row))
+                for row in kept:
+                    row[ROW_BATCH].age = FIRST
                 self.let_go(row for row in behind if not is_wanted(row))
                 self.waiting[lane] = kept or None
 

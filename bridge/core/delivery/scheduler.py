@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from bridge.core.delivery.budgets import Budget, FastestRoundTrip
 from bridge.core.delivery.lanes import (
+    FIRST,
+    ROW_BATCH,
     ROW_HASH_KEY,
     MappedBatch,
     PartitionLanes,
@@ -23,7 +25,7 @@ from bridge.core.delivery.lanes import (
 )
 from bridge.core.delivery.ready_shards import NEVER, ReadyShards
 from bridge.core.delivery.requests import Request, RequestLimits, Resolution
-from bridge.core.delivery.shard_map import ShardMap
+from bridge.core.delivery.shard_map import Places, ShardMap
 from bridge.core.delivery.shard_queues import Backoff, ShardQueue
 from bridge.core.records import Outcome, PutAnswer
 
@@ -37,9 +39,6 @@ RUN_ROWS = 8
 """What a request holds for one shard costs about as much as so many rows. Where many shards have few ready rows each, the
 linger gathers until a shard has so many."""
 
-PLACED_MAX = 65_536
-"""Hash keys whose shard is remembered: a look-up costs a third of a search."""
-
 
 class Scheduler:
     """Lanes and shard budgets of one stream. Pure: takes `now` (seconds, monotonic), returns decisions."""
@@ -48,7 +47,6 @@ class Scheduler:
         self._limits = limits
         self._queues: list[ShardQueue] = []
         self._shards = ReadyShards()
-        self._placed: dict[int, int] = {}  # hash key to the index of its shard
         self._singly: deque[Row] = deque()  # of a request that was rejected as a whole: one request each
         self._under_way: set[Request] = set()
         self._fastest = FastestRoundTrip()
@@ -69,7 +67,7 @@ class Scheduler:
         lanes_of.unresolved += len(batch)
         lanes_of.unresolved_bytes += sum(batch.sizes)
         waiting, queues = lanes_of.waiting, self._queues
-        slots, lanes = self._places(batch.hash_keys), batch.lanes
+        slots, lanes = self._places.of(batch.hash_keys), batch.lanes
         not_ready = 0
         for row, lane, slot in zip(batch.take_rows(), lanes, slots, strict=True):
             if lane not in waiting:
@@ -88,13 +86,15 @@ class Scheduler:
         self._send_at = min(self._send_at, now + lanes_of.linger_s)
 
     def truncate(self, lanes_of: PartitionLanes, offset: int) -> None:
-        """Forgets the rows of a partition at or above `offset` that are not under way; those that are end with their answer."""
+        """Forgets the rows of a partition at or above `offset` that are not under way; those that are end with their answer.
+        What is left of it goes first."""
         lanes_of.end_at(offset)
         for queue in self._queues:
             out = queue.ready.take_out(is_wanted)
             self._ready_rows -= len(out)
             for row in out:
                 forget_head(row)
+            queue.ready.finish_first(lanes_of)
         self._singly = deque(wanted_heads(self._singly))
 
     def under_way_to(self, lanes_of: PartitionLanes) -> int:
@@ -107,7 +107,7 @@ class Scheduler:
         before = {queue.shard_id: queue for queue in self._queues}
         ready = [row for queue in self._queues for row in queue.ready.take(len(queue.ready))]
         self.shard_map = shard_map
-        self._shards, self._placed, self._ready_rows = ReadyShards(), {}, 0
+        self._shards, self._places, self._ready_rows = ReadyShards(), Places(shard_map), 0
         self._queues = [before.get(shard.shard_id) or ShardQueue(shard.shard_id, Budget()) for shard in shard_map.shards]
         self._by_id = {queue.shard_id: queue for queue in self._queues}
         self.set_shares(shares)
@@ -264,32 +264,18 @@ class Scheduler:
     def _free(self, rows: Sequence[Row]) -> None:
         """These rows are the heads of their lanes now."""
         queues = self._queues
-        for row, place in zip(rows, self._places([row[ROW_HASH_KEY] for row in rows]), strict=True):
+        for row, place in zip(rows, self._places.of([row[ROW_HASH_KEY] for row in rows]), strict=True):
             queue = queues[place]
-            queue.ready.freed.append(row)
+            if row[ROW_BATCH].age == FIRST:
+                queue.ready.put_back([row])
+            else:
+                queue.ready.freed.append(row)
             if not queue.listed:
                 self._shards.add(queue)
         self._ready_rows += len(rows)
 
-    # -- where a hash key goes
-
-    def _places(self, hash_keys: Sequence[int]) -> list[int]:
-        """Index of the shard of each hash key."""
-        places = list(map(self._placed.get, hash_keys))
-        if None not in places:
-            return places  # type: ignore[return-value]
-        return [self._place(hash_key) if place is None else place for place, hash_key in zip(places, hash_keys, strict=True)]
-
-    def _place(self, hash_key: int) -> int:
-        if len(self._placed) >= PLACED_MAX:
-            self._placed.clear()
-        place = self._placed[hash_key] = self.shard_map.locate(hash_key)
-        return place
-
     def _queue_of(self, row: Row) -> ShardQueue:
-        hash_key = row[ROW_HASH_KEY]
-        place = self._placed.get(hash_key)
-        return self._queues[self._place(hash_key) if place is None else place]
+        return self._queues[self._places.of([row[ROW_HASH_KEY]])[0]]
 
     # -- what the metrics ask
 

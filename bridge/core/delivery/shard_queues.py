@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from bridge.core.delivery.budgets import Budget
-from bridge.core.delivery.lanes import ROW_SIZE, Row
+from bridge.core.delivery.lanes import FIRST, ROW_BATCH, ROW_SIZE, PartitionLanes, Row
 from bridge.core.delivery.requests import Request, RequestLimits
 
 BACKOFF_FIRST_S = 0.1
@@ -87,6 +87,15 @@ class ReadyRows:
                 rows.clear()
                 rows.extend(kept)
         return out
+
+    def finish_first(self, lanes_of: PartitionLanes) -> None:
+        """Those of this partition before all others, in the order of their offsets."""
+        rows = [*self]
+        for row in rows:
+            if row[ROW_BATCH].lanes_of is lanes_of:
+                row[ROW_BATCH].age = FIRST
+        self.freed.clear()
+        self.offered = deque(sorted(rows, key=lambda row: (row[ROW_BATCH].age, row[ROW_BATCH].offsets[row[1]])))
 
     def _older(self) -> deque[Row]:
         freed, offered = self.freed, self.offered

@@ -281,3 +281,17 @@ def test_rows_of_a_batch_that_were_ready_go_before_those_that_waited_in_their_la
     first_of_lanes = [0, *range(6, 30)]
     assert sent[:26] == [*first_of_lanes, 1]
     assert set(sent[26:]) <= {2, 3, *range(30, 40)}
+
+
+def test_a_partition_that_leaves_is_finished_before_others_go_on(line):
+    line.offer([*RIGHT[:20], *RIGHT[:20]], partition=1)
+    line.offer([RIGHT[20], RIGHT[20], *RIGHT[21:23]])
+    line.scheduler.truncate(line.lanes[0], 4)
+    sent: list[tuple[int, int]] = []
+    for step in range(3):
+        request = line.request(NOW + 1 + step)
+        sent += [(batch.lanes_of.partition.number, batch.offsets[i]) for batch, i, *_ in request.rows]
+        line.answer(request, [Outcome.STORED] * len(request), NOW + 1.5 + step)
+    assert {(0, 0), (0, 2), (0, 3)} <= set(sent[:10])
+    assert (0, 1) in sent[10:20]
+    assert line.lanes[0].unresolved == 0
