@@ -10,7 +10,7 @@ from bridge.core.records import Partition
 from bridge.ports import SourceEvent
 
 PENDING_MAX = 4
-"""Calls of `put` that were not taken yet; each hands over about 1 MiB."""
+"""Calls of `put` that were not taken yet; each hands over about 256 KiB."""
 
 
 class Handover:

@@ -26,7 +26,8 @@ POLL_S = 0.1
 GATHER_S = 0.005
 """After the first record: how long to wait for more, so that a batch is worth its cost."""
 BATCH_RECORDS_MAX = 4000
-BATCH_BYTES = 1024 * 1024
+BATCH_BYTES = 256 * 1024
+"""Of one hand-over. A pause comes after it: what is larger is longer to drain where the shards are slow."""
 LOOK_UP_S = 30.0
 """Deadline for the questions that an assignment asks (committed offsets, start offsets, metadata)."""
 
