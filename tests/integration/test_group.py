@@ -22,8 +22,8 @@ def test_replicas_come_and_go(
 ):
     route = {"topic": new_topic(f"group-{protocol}", partitions=12), "stream": new_stream(f"group-{protocol}", shards=4)}
     produce(kafka.bootstrap_servers, route["topic"], load_flights()[:RECORDS])
-    slowly = {**route, "shard_share": 0.5}  # so that there is work left for whoever joins
-    settings = settings_of(route["topic"], kafka, kinesalite.endpoint_url, [slowly], group_protocol=protocol)
+    # All replicas together take what the shards allow, so there is work left for whoever joins.
+    settings = settings_of(route["topic"], kafka, kinesalite.endpoint_url, [route], group_protocol=protocol)
     with ExitStack() as stack:
         first = stack.enter_context(running_daemon(settings))
         second = stack.enter_context(running_daemon(settings))
