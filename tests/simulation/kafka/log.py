@@ -1,0 +1,63 @@
+"""The log of one partition."""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from itertools import accumulate
+
+from tests.simulation.kafka.messages import Place, SimMessage
+
+Record = tuple[bytes | None, bytes | None]
+"""Key and value."""
+
+
+class PartitionLog:
+    """Offsets from `start` up to `end`; those between that hold no record are transaction markers, or were compacted."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.start = 0
+        self.end = 0
+        self._records: list[SimMessage] = []
+        self._offsets: list[int] = []
+        self._bytes: list[int] = [0]  # of all records before each index
+
+    def append(self, records: Iterable[Record], timestamp_ms: int) -> int:
+        """Returns the offset of the first one."""
+        first = self.end
+        added = [SimMessage(self.place, first + n, timestamp_ms, key, value) for n, (key, value) in enumerate(records)]
+        self._records += added
+        self._offsets += range(first, first + len(added))
+        self._bytes += list(accumulate((message.size for message in added), initial=self._bytes[-1]))[1:]
+        self.end += len(added)
+        return first
+
+    def append_hole(self, offsets: int) -> None:
+        self.end += offsets
+
+    def delete_before(self, offset: int) -> None:
+        """As retention does."""
+        self.start = min(max(self.start, offset), self.end)
+        index = bisect_left(self._offsets, self.start)
+        del self._records[:index], self._offsets[:index], self._bytes[:index]
+
+    def empty(self) -> None:
+        """As a topic that was deleted and created anew."""
+        self.start = self.end = 0
+        self._records, self._offsets, self._bytes = [], [], [0]
+
+    def read(self, offset: int, bytes_max: int) -> tuple[list[SimMessage], int]:
+        """Records from an offset on, at least one if there is one, and the offset to go on with."""
+        first = bisect_left(self._offsets, offset)
+        if first == len(self._offsets):
+            return [], self.end
+        end = max(first + 1, bisect_left(self._bytes, self._bytes[first] + bytes_max, first, len(self._offsets)))
+        next_offset = self.end if end == len(self._offsets) else self._offsets[end - 1] + 1
+        return self._records[first:end], next_offset
+
+    def first_since(self, timestamp_ms: int) -> SimMessage | None:
+        """The first record of this time or later."""
+        return next((record for record in self._records if record.timestamp()[1] >= timestamp_ms), None)
+
+    def records(self) -> list[SimMessage]:
+        """All that are left, for who checks."""
+        return list(self._records)
