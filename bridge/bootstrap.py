@@ -5,7 +5,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -22,6 +22,7 @@ from bridge.adapters.kafka.membership import READING, RECONNECT_MS, Membership
 from bridge.adapters.kafka.opening import OpeningSource
 from bridge.adapters.kafka.security import Security, creation_problem
 from bridge.adapters.kafka.source import KafkaSource
+from bridge.adapters.kafka.threads import SystemThreads, Threads
 from bridge.adapters.kafka.tokens import MskSigner, Tokens
 from bridge.adapters.kinesis.credentials import AssumedRole, kinesis_session
 from bridge.adapters.kinesis.shard_directory import KinesisShardDirectory
@@ -40,7 +41,7 @@ from bridge.app.telemetry import Telemetry
 from bridge.core.delivery.mapping import KeyCache
 from bridge.core.delivery.requests import RequestLimits
 from bridge.core.errors import UnavailableError
-from bridge.ports import Sink, Source
+from bridge.ports import Clock, Sink, Source
 
 CONSUMER_SESSION_TIMEOUT_S = 45.0
 """Default of `group.consumer.session.timeout.ms`, where the broker does not name its setting."""
@@ -123,6 +124,14 @@ async def open_kinesis(settings: Settings) -> AsyncIterator[KinesisClients]:
         yield KinesisClients(sink, KinesisShardDirectory(client), client, endpoint_url)
 
 
+@dataclass(slots=True, frozen=True)
+class Machine:
+    """What the line takes of the machine it runs on; a simulation brings its own."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    threads: Threads = field(default_factory=SystemThreads)
+
+
 def forward_line(
     settings: Settings,
     kafka: KafkaClients,
@@ -130,34 +139,36 @@ def forward_line(
     kinesis: KinesisClients,
     telemetry: Telemetry,
     drain_timeout_s: float,
+    machine: Machine,
 ) -> ForwardLine:
     """Wires the forward line."""
-    clock = SystemClock()
     keys = KeyCache()
     in_flight = asyncio.Semaphore(settings.kinesis.requests_in_flight_max)
     limits = RequestLimits(settings.kinesis.request_records_max, settings.kinesis.request_bytes_max)
 
     def open_stream(stream: str, shard_share: float) -> StreamLine:
-        ports = (kinesis.sink, kinesis.directory, clock)
+        ports = (kinesis.sink, kinesis.directory, machine.clock)
         return StreamLine(stream, ports, telemetry, limits, shard_share, in_flight, keys)
 
     async def open_source() -> Source:
-        return OpeningSource(lambda: kafka_source(settings, kafka, admin, drain_timeout_s))
+        return OpeningSource(lambda: kafka_source(settings, kafka, admin, drain_timeout_s, machine.threads))
 
     return ForwardLine(
         open_source,
         open_stream,
         lambda topic, slices: routed_topic(settings, topic, slices),
         admin,
-        clock,
+        machine.clock,
         telemetry,
         ForwardLimits(settings.buffer_bytes_max, settings.commit_interval, drain_timeout_s),
     )
 
 
-async def kafka_source(settings: Settings, kafka: KafkaClients, admin: KafkaAdmin, drain_timeout_s: float) -> Source:
+async def kafka_source(
+    settings: Settings, kafka: KafkaClients, admin: KafkaAdmin, drain_timeout_s: float, threads: Threads
+) -> Source:
     """A consumer that is subscribed and running. Raises UnavailableError where it cannot be made."""
-    handover = Handover(asyncio.get_running_loop())
+    handover = Handover(asyncio.get_running_loop(), threads)
     source = await asyncio.to_thread(
         KafkaSource,
         lambda properties: kafka.consumer(properties, READING),
@@ -226,7 +237,7 @@ async def _run(settings: Settings) -> bool:
     admin = KafkaAdmin(kafka)
     async with open_kinesis(settings) as kinesis:
         drain_timeout_s = await drain_timeout(settings, admin)
-        forward = forward_line(settings, kafka, admin, kinesis, telemetry, drain_timeout_s)
+        forward = forward_line(settings, kafka, admin, kinesis, telemetry, drain_timeout_s, Machine())
         async with serving(metrics_app(forward, telemetry), settings.metrics.host, settings.metrics.port) as port:
             telemetry.log("info", "bridge_started", version=__version__, name=settings.name, metrics_port=port)
             return await supervise(forward, telemetry, drain_timeout_s)

@@ -170,9 +170,10 @@ class KafkaAdmin:
         """Answers, or the KafkaException in their place. Raises UnavailableError when none comes in time, or Kafka refuses us."""
         futures = await asyncio.to_thread(lambda: ask(self._admin.client()))  # a client waits for its calls in other threads
         answering = asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
-        give_up_at = time.monotonic() + TIMEOUT_S * 2
+        now = asyncio.get_running_loop().time
+        give_up_at = now() + TIMEOUT_S * 2
         while not (await asyncio.wait([answering], timeout=REFUSAL_WAIT_S))[0]:
-            if (refusal := await asyncio.to_thread(self._admin.refusal)) or time.monotonic() > give_up_at:
+            if (refusal := await asyncio.to_thread(self._admin.refusal)) or now() > give_up_at:
                 answering.cancel()
                 raise UnavailableError(refusal or f"Kafka did not answer within {TIMEOUT_S * 2:g} s")
         answers = answering.result()

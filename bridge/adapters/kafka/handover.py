@@ -1,10 +1,10 @@
 """Between the consumer's thread and the event loop: events one way, bounded; the end of a drain the other way."""
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from bridge.adapters.kafka.threads import SystemThreads, Threads
 from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.records import Partition
 from bridge.ports import SourceEvent
@@ -16,11 +16,13 @@ PENDING_MAX = 4
 class Handover:
     """`put`, `wait_room` and `wait_for` belong to the thread, `take` and `end` to the event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, threads: Threads | None = None) -> None:
+        """`threads` are the machine's own by default."""
         self.loop = loop
+        self.threads = threads or SystemThreads()
         self._pending: deque[Sequence[SourceEvent]] = deque()
         self._changed = asyncio.Event()
-        self._room = threading.Event()
+        self._room = self.threads.event()
         self._room.set()
         self._ended = False
 
@@ -38,6 +40,10 @@ class Handover:
     def wait_room(self, timeout_s: float) -> bool:
         """Whether the loop has caught up, waiting for it up to `timeout_s`."""
         return self._room.wait(timeout_s)
+
+    def drain(self) -> "Drain":
+        """A revocation to hand over, and to wait for."""
+        return Drain(self.threads)
 
     def wait_for(self, drain: "Drain", timeout_s: float) -> Mapping[Partition, CommitPoint] | None:
         """What may be committed once the loop has drained; None when it has not in time."""
@@ -67,8 +73,8 @@ class Handover:
 class Drain:
     """A revocation that waits for the event loop."""
 
-    def __init__(self) -> None:
-        self.done = threading.Event()
+    def __init__(self, threads: Threads) -> None:
+        self.done = threads.event()
         self.points: Mapping[Partition, CommitPoint] = {}
 
     def complete(self, points: Mapping[Partition, CommitPoint]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from bridge.adapters.kafka.columns import events_of
-from bridge.adapters.kafka.handover import Drain, Handover
+from bridge.adapters.kafka.handover import Handover
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
 from bridge.core.delivery.lanes import ROW_BYTES
 from bridge.core.errors import UnavailableError
@@ -60,7 +60,7 @@ class KafkaSource:
         self._commit_answer: Callable[[KafkaError | None, list[TopicPartition]], None] | None = None
         self._loop = handover.loop  # that of the events; the client may be made in a thread of its own
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
+        self._thread = handover.threads.thread(self._run, "kafka-consumer")
         self._consumer = consumer({**properties, "on_commit": self._on_commit, "error_cb": self._on_error})
         self._consumer.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
@@ -211,7 +211,7 @@ class KafkaSource:
         return {Partition(answer.topic, answer.partition): answer for answer in answers}
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        drain = Drain()
+        drain = self._handover.drain()
         ours = [Partition(p.topic, p.partition) for p in partitions]
         if not self._closing.is_set():
             self._handover.put([Revoking(ours, drain.complete)])

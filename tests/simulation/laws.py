@@ -1,0 +1,174 @@
+"""The laws of the bridge, watched from outside while a run goes on: what Kinesis stored against what Kafka holds.
+
+L1 no loss, L2 order, L4 limits, L6 bounded; and that the daemon does not end by itself. Nothing here asks the bridge what it
+thinks, but for how much memory it says it holds.
+"""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from bridge.core.quotas import MIB, REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX, SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
+from bridge.embedded.call_timeline import Reply
+from tests.simulation.kinesis import Kinesis
+from tests.simulation.process import Process
+
+FRESH_SHARD_S = 1.5
+"""After a process has seen the shards anew: what it sent by the old map is still in the window."""
+
+
+class Origin(NamedTuple):
+    """Where a record comes from."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+def value_of(origin: Origin, lane: str, padding: int) -> bytes:
+    """A record's value, which says where it comes from and which lane it is of."""
+    return f"{origin.topic}/{origin.partition}/{origin.offset}/{lane}/".encode() + b"x" * padding
+
+
+def origin_of(value: bytes) -> tuple[Origin, str] | None:
+    """The opposite; None for a record that the bridge did not write, or that a fault has damaged."""
+    parts = value.split(b"/", 4)
+    if len(parts) != 5 or not (parts[1].isdigit() and parts[2].isdigit() and parts[4].strip(b"x") == b""):
+        return None
+    try:
+        return Origin(parts[0].decode(), int(parts[1]), int(parts[2])), parts[3].decode()
+    except UnicodeDecodeError:
+        return None
+
+
+@dataclass(slots=True, frozen=True)
+class Broken:
+    """A law that was broken, when, and by what."""
+
+    law: str
+    at: float
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.law} at {self.at:.3f} s: {self.detail}"
+
+
+@dataclass(slots=True)
+class Laws:
+    """Collects what breaks a law; the first one ends the run."""
+
+    kinesis: Kinesis
+    broken: list[Broken] = field(default_factory=list)
+    stored: Counter[Origin] = field(default_factory=Counter)
+    acked: set[Origin] = field(default_factory=set)
+    """Records of which a process was told that they are stored."""
+    _seen: dict[tuple[str, str], int] = field(default_factory=dict)
+    _last_of_lane: dict[tuple[str, int, str], int] = field(default_factory=dict)
+    _sent: dict[tuple[str, str], deque[tuple[float, int, int]]] = field(default_factory=lambda: defaultdict(deque))
+    shares: dict[str, float] = field(default_factory=dict)
+    """Part of each stream's shards that the configuration allows."""
+    unordered: set[str] = field(default_factory=set)
+    """Topics without order."""
+    damaged: bool = False
+    """Whether faults are on that make the service itself change the order of what it stores."""
+
+    def breaks(self, law: str, detail: str) -> None:
+        self.broken.append(Broken(law, self.kinesis.world.now, detail))
+
+    # -- L2, as things are stored
+
+    def look_at_streams(self) -> None:
+        """What was stored since the last look."""
+        for stream in self.kinesis.model.streams.all(self.kinesis.world.wall()):
+            for shard in stream.shards:
+                place = self._seen.get((stream.name, shard.shard_id), 1)
+                if shard.next_place > place:
+                    self._seen[stream.name, shard.shard_id] = shard.next_place
+                    for at in range(place, shard.next_place):
+                        self._stored(shard.data_at(at))
+
+    def _stored(self, value: bytes) -> None:
+        found = origin_of(value)
+        if found is None:
+            return
+        origin, lane = found
+        self.stored[origin] += 1
+        if self.stored[origin] > 1 or origin.topic in self.unordered:
+            return
+        place = (origin.topic, origin.partition, lane)
+        last = self._last_of_lane.get(place, -1)
+        if last > origin.offset and not self.damaged:
+            self.breaks("L2", f"{origin} of lane {lane!r} first stands behind offset {last} of the same lane")
+        self._last_of_lane[place] = max(last, origin.offset)
+
+    # -- L4, as things are sent
+
+    def sent(self, process: Process, shards_seen_at: float, members: dict[str, Any]) -> None:
+        """A PutRecords call leaves a process."""
+        now = self.kinesis.world.now
+        stream = self.kinesis.model.streams.find(members["StreamName"], self.kinesis.world.wall())
+        sizes = [len(r["Data"]) * 3 // 4 - r["Data"].count("=", -2) + len(r["PartitionKey"].encode()) for r in members["Records"]]
+        if not 1 <= len(sizes) <= REQUEST_RECORDS_MAX or sum(sizes) > REQUEST_BYTES_MAX:
+            self.breaks("L4", f"a request of {len(sizes)} records and {sum(sizes)} bytes")
+        by_shard: dict[int, list[int]] = defaultdict(list)
+        slots, _ = stream.route([record["PartitionKey"] for record in members["Records"]])
+        for slot, size, record in zip(slots, sizes, members["Records"], strict=True):
+            explicit = record.get("ExplicitHashKey")
+            by_shard[slot if explicit is None else stream.slot_of(int(explicit))].append(size)
+        for slot, of_shard in by_shard.items():
+            shard = stream.open_shards[slot]
+            created = shard.created_at - self.kinesis.world.wall() + now
+            if shard.parents and shards_seen_at + FRESH_SHARD_S > now or shards_seen_at < created:
+                continue
+            self._within(process, stream.name, shard.shard_id, of_shard)
+
+    def _within(self, process: Process, stream: str, shard_id: str, sizes: list[int]) -> None:
+        now, share = self.kinesis.world.now, self.shares[stream]
+        window = self._sent[process.name, f"{stream}/{shard_id}"]
+        window.append((now, len(sizes), sum(sizes)))
+        while window[0][0] <= now - 1.0 + 1e-6:
+            window.popleft()
+        records, size = sum(entry[1] for entry in window), sum(entry[2] for entry in window)
+        if records > max(1, SHARD_RECORDS_PER_S * share):
+            self.breaks("L4", f"{process.name} sent {records} records to {shard_id} within a second, {share:g} of it is allowed")
+        alone = len(window) == 1 and len(sizes) == 1
+        if size > SHARD_BYTES_PER_S * share and not alone:
+            self.breaks("L4", f"{process.name} sent {size} bytes to {shard_id} within a second, {share:g} of it is allowed")
+
+    # -- what a process was told
+
+    def answered(self, members: dict[str, Any], reply: Reply) -> None:
+        """The answer to a PutRecords call came to its sender."""
+        if reply.status != 200:
+            return
+        import pybase64
+
+        for record, entry in zip(members["Records"], orjson.loads(reply.content)["Records"], strict=True):
+            if "SequenceNumber" in entry and (found := origin_of(pybase64.b64decode(record["Data"]))):
+                self.acked.add(found[0])
+
+    # -- L1, as offsets are committed
+
+    def committed(self, topic: str, partition: int, offsets: Iterable[int], upto: int) -> None:
+        """These offsets, which have records, stand below what is committed now."""
+        for offset in offsets:
+            origin = Origin(topic, partition, offset)
+            if origin not in self.acked:
+                what = "Kinesis has it, but nobody was told" if self.stored[origin] else "it is not in Kinesis"
+                self.breaks("L1", f"{topic}-{partition} is committed up to {upto}, but offset {offset} is not acked: {what}")
+                return
+
+    # -- L6
+
+    def bounded(self, process: Process, buffered: float, allowed: float, in_flight: int, in_flight_max: int) -> None:
+        """What a process holds, against what its configuration names."""
+        if buffered > allowed:
+            self.breaks("L6", f"{process.name} holds {buffered:.0f} bytes, {allowed:.0f} are allowed")
+        if in_flight > in_flight_max:
+            self.breaks("L6", f"{process.name} has {in_flight} requests under way, {in_flight_max} are allowed")
+
+
+__all__ = ["MIB", "Broken", "Laws", "Origin", "origin_of", "value_of"]

@@ -1,0 +1,229 @@
+"""Bugs that the simulation has to find, as patches of the source: nothing of them is in production code.
+
+Each has the law that it breaks and the seed at which it is caught; `python -m tests.simulation.mutants` finds seeds anew.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SEEDS_MAX = 300
+SECONDS_MAX = 900.0
+
+
+@dataclass(slots=True, frozen=True)
+class Mutant:
+    """`old` stands once in the file `path` under `bridge/`, and `new` takes its place. `seed` catches it."""
+
+    name: str
+    law: str
+    path: str
+    old: str
+    new: str
+    seed: int = -1
+
+
+MUTANTS = (
+    Mutant(
+        "commit highest seen",
+        "L1",
+        "core/delivery/ack_tracker.py",
+        "            row = batch.resolved.find(0)\n            if row >= 0:\n                self._committable",
+        "            row = -1\n            if row >= 0:\n                self._committable",
+    ),
+    Mutant(
+        "commit what was read when partitions are revoked",
+        "L1",
+        "app/partition_line.py",
+        "return CommitPoint(self.tracker.committable(),",
+        "return CommitPoint(self.tracker.read_to if self.draining else self.tracker.committable(),",
+    ),
+    Mutant(
+        "ignore partial failures",
+        "L1",
+        "core/delivery/scheduler.py",
+        "        if any(answer.outcomes):\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "a lost answer counts as stored",
+        "L1",
+        "adapters/kinesis/sink.py",
+        'return PutAnswer(Outcome.UNKNOWN, code="Timeout", message="no answer within the request timeout")',
+        "n = len(request)\n            return PutAnswer(None, [Outcome.STORED] * n, [request.runs[0][0]] * n, ['1'] * n)",
+    ),
+    Mutant(
+        "answer matched by position after reordering",
+        "L1",
+        "core/delivery/scheduler.py",
+        "zip(request.rows[first:end], answer.outcomes[first:end], strict=True)",
+        "zip(request.rows[first:end], answer.outcomes[first:end][::-1], strict=True)",
+    ),
+    Mutant(
+        "messages of an assignment before are taken for new ones",
+        "L1",
+        "adapters/kafka/source.py",
+        "        if not changed:\n            return messages\n",
+        "        if changed or not changed:\n            return messages\n",
+    ),
+    Mutant(
+        "failed record to the tail of its lane",
+        "L2",
+        "core/delivery/scheduler.py",
+        "            queue = self._queue_of(row)\n            queue.ready.put_back([row])\n            self._ready_rows += 1\n",
+        "            behind = row[0].lanes_of.waiting[row[7]]\n"
+        "            if behind:\n"
+        "                behind.append(row)\n"
+        "                row = behind.popleft()\n"
+        "            queue = self._queue_of(row)\n            queue.ready.put_back([row])\n            self._ready_rows += 1\n",
+    ),
+    Mutant(
+        "two records of a lane in one request",
+        "L2",
+        "core/delivery/mapping.py",
+        '        if self.spec.ordering == "none":\n',
+        "        if True:\n",
+    ),
+    Mutant(
+        "the next record of a lane goes before the answer to the one before",
+        "L2",
+        "core/delivery/scheduler.py",
+        "        request.sent_at = now\n        self._under_way.add(request)\n",
+        "        request.sent_at = now\n        self._under_way.add(request)\n"
+        "        for row in request.rows:\n"
+        "            behind = row[0].lanes_of.waiting.get(row[7])\n"
+        "            if behind:\n"
+        "                self._free([behind.popleft()])\n",
+    ),
+    Mutant(
+        "no drain on revoke",
+        "L3",
+        "app/forward.py",
+        "        drained = await self._drain(lines)\n        points",
+        "        drained = True\n        points",
+    ),
+    Mutant(
+        "records that Kafka hands over twice are sent twice",
+        "L3",
+        "core/delivery/ack_tracker.py",
+        "        return batch.starting_at(self.read_to)\n",
+        "        return batch\n",
+    ),
+    Mutant(
+        "budget per stream instead of per shard",
+        "L4",
+        "core/delivery/scheduler.py",
+        "            queue.budget.set_share(share)\n",
+        "            queue.budget.set_share(min(1.0, share * 4))\n",
+    ),
+    Mutant(
+        "half a second counts as a second",
+        "L4",
+        "core/delivery/budgets.py",
+        "WINDOW_S = 1.0\n",
+        "WINDOW_S = 0.5\n",
+    ),
+    Mutant(
+        "retry in two places",
+        "L4",
+        "adapters/kinesis/sink.py",
+        "            async with posted as response:\n                return decode(response.status, await response.read(), len(request))\n",
+        "            async with posted as response:\n"
+        "                answer = decode(response.status, await response.read(), len(request))\n"
+        "            for _ in range(5 if answer.whole is not None else 0):\n"
+        "                data = io.BytesIO(body) if len(body) > LARGE_BODY else body\n"
+        "                async with self._http.post(self._url, data=data, headers=headers) as response:\n"
+        "                    answer = decode(response.status, await response.read(), len(request))\n"
+        "            return answer\n",
+    ),
+    Mutant(
+        "nothing is paused",
+        "L6",
+        "app/back_pressure.py",
+        "        if not line.paused and self._fill_level(line) > 1:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "requests without a bound",
+        "L6",
+        "app/stream_line.py",
+        "            await self._in_flight.acquire()\n",
+        "            self._in_flight._value += 1\n            await self._in_flight.acquire()\n",
+    ),
+    Mutant(
+        "commit after losing the partition",
+        "owner",
+        "adapters/kafka/source.py",
+        "        offsets = _offsets({p: point for p, point in points.items() if (p.topic, p.number) in self._assigned})\n",
+        "        self._kept = {**getattr(self, '_kept', {}), **points}\n        offsets = _offsets(self._kept)\n",
+    ),
+    Mutant(
+        "a refused commit ends the daemon",
+        "alive",
+        "app/forward.py",
+        '            self._kafka.trouble(SourceTrouble("commit", str(error)))\n            return False\n',
+        "            raise\n",
+    ),
+)
+
+
+def mutated(mutant: Mutant, folder: Path) -> None:
+    """The package and the simulation in `folder`, with the bug in them. Raises ValueError where the patch does not fit."""
+    shutil.copytree(ROOT / "bridge", folder / "bridge", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "__init__.py", folder / "tests")
+    shutil.copytree(ROOT / "tests" / "simulation", folder / "tests" / "simulation", ignore=shutil.ignore_patterns("__pycache__"))
+    path = folder / "bridge" / mutant.path
+    source = path.read_text()
+    if source.count(mutant.old) != 1:
+        raise ValueError(f"{mutant.name}: its text stands {source.count(mutant.old)} times in {mutant.path}")
+    path.write_text(source.replace(mutant.old, mutant.new))
+
+
+def caught(mutant: Mutant, first: int, count: int) -> tuple[int, str] | None:
+    """The first of these seeds that breaks a law, and which; None if the mutant survives them all."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        mutated(mutant, folder)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.simulation.hunt", str(first), str(count)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder), "PYTHONHASHSEED": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS_MAX,
+        )
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{mutant.name}: {done.stderr[-2000:]}")
+    seed, _, law = done.stdout.strip().partition(" ")
+    return (int(seed), law) if done.returncode == 1 else None
+
+
+def main() -> int:
+    """Prints mutant, law, seed; fails when one survives."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants")
+    parser.add_argument("--seeds", type=int, default=SEEDS_MAX)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
+    survivors = 0
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        results = pool.map(lambda mutant: caught(mutant, options.first, options.seeds), chosen)
+        for mutant, found in zip(chosen, results, strict=True):
+            survivors += found is None
+            seed, law = found or ("-", "SURVIVES")
+            print(f"{mutant.name:70} {law:10} seed {seed}", flush=True)
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""What one seed asks for: replicas, topics, streams, records, faults. Data only, so that a list of faults can be cut down.
+
+Each part is drawn from a chance of its own: leaving out a fault changes nothing else.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+RUN_S = (15.0, 45.0)
+"""So long records are produced and faults are on, in virtual seconds."""
+
+
+@dataclass(slots=True, frozen=True)
+class Fault:
+    """One thing that goes wrong at a moment, seconds from the beginning; `what` is as its kind needs it."""
+
+    at: float
+    kind: str
+    what: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.at:8.3f} s  {self.kind}  " + ", ".join(f"{key}={value}" for key, value in self.what.items())
+
+
+class Topic(NamedTuple):
+    """A topic and how it is carried."""
+
+    name: str
+    partitions: int
+    stream: str
+    route: Mapping[str, Any]
+
+
+class Burst(NamedTuple):
+    """Records produced at one moment: (partition, key, padding) of each."""
+
+    at: float
+    topic: str
+    records: tuple[tuple[int, bytes | None, int], ...]
+
+
+@dataclass(slots=True, frozen=True)
+class Plan:
+    """Everything that a run is made of."""
+
+    seed: int
+    replicas: int
+    protocol: str
+    static: bool
+    buffer_bytes_max: int
+    requests_in_flight_max: int
+    request_records_max: int
+    session_timeout_s: float
+    streams: Mapping[str, int]
+    topics: tuple[Topic, ...]
+    bursts: tuple[Burst, ...]
+    holes: tuple[tuple[float, str, int, int], ...]
+    faults: tuple[Fault, ...]
+    ends_at: float
+
+    def share(self, stream: str) -> float:
+        """Part of a stream's shards that is ours: the routes of a stream agree on it."""
+        return float(next(topic.route["shard_share"] for topic in self.topics if topic.stream == stream))
+
+
+def plan_of(seed: int) -> Plan:
+    """The plan of a seed."""
+    chance = random.Random(f"{seed}/plan")
+    ends_at = chance.uniform(*RUN_S)
+    streams = {f"stream-{i}": chance.randint(1, 4) for i in range(chance.choice((1, 1, 1, 2)))}
+    topics = _topics(chance, streams)
+    replicas = chance.choice((1, 2, 2, 3))
+    return Plan(
+        seed=seed,
+        replicas=replicas,
+        protocol=chance.choice(("classic", "classic", "consumer")),
+        static=chance.random() < 0.2,
+        buffer_bytes_max=chance.choice((1, 2, 8)) * 2**20,
+        requests_in_flight_max=chance.choice((2, 8, 64)),
+        request_records_max=chance.choice((20, 500, 500)),
+        session_timeout_s=chance.choice((6.0, 10.0)),
+        streams=streams,
+        topics=topics,
+        bursts=tuple(_bursts(random.Random(f"{seed}/records"), topics, ends_at)),
+        holes=tuple(_holes(random.Random(f"{seed}/holes"), topics, ends_at)),
+        faults=tuple(_faults(seed, topics, streams, replicas, ends_at)),
+        ends_at=ends_at,
+    )
+
+
+def _topics(chance: random.Random, streams: Mapping[str, int]) -> tuple[Topic, ...]:
+    share = {stream: chance.choice((1.0, 1.0, 0.2, 0.05)) for stream in streams}
+    names = list(streams)
+    topics = []
+    for i in range(max(len(streams), chance.choice((1, 1, 2)))):
+        stream = names[i % len(names)]
+        route: dict[str, Any] = {"shard_share": share[stream], "linger": chance.choice(("0ms", "5ms", "20ms"))}
+        route["partition_key"] = chance.choice(("key", "key", "key", "partition"))
+        route["ordering"] = chance.choice(("key", "key", "key", "key", "none"))
+        if route["partition_key"] == "partition":
+            route["ordering"] = "partition"
+        route["carry_origin"] = chance.random() < 0.2
+        route["null_key"] = chance.choice(("spread", "partition"))
+        topics.append(Topic(f"topic-{i}", chance.randint(1, 6), stream, route))
+    return tuple(topics)
+
+
+def _bursts(chance: random.Random, topics: tuple[Topic, ...], ends_at: float) -> list[Burst]:
+    """A few hundred records to a few thousand; keys by a steep law, so that some are hot; often one partition is."""
+    bursts: list[Burst] = []
+    for topic in topics:
+        keys = chance.choice((3, 30, 300))
+        hot = chance.randrange(topic.partitions) if chance.random() < 0.3 else None
+        skewed = chance.random() < 0.3
+        room = max(1.0, 150 * topic.route["shard_share"] * (0.2 if topic.route["ordering"] == "partition" else 1.0))
+        total = int(min(1500, chance.uniform(2, 12) * room * 4))
+        while total > 0:
+            count = min(total, chance.choice((1, 10, 60, 200)))
+            total -= count
+            records = []
+            for _ in range(count):
+                number = int(keys * chance.random() ** 3)
+                key = None if chance.random() < 0.05 else b"key-%d" % number
+                place = number % topic.partitions if hot is None or chance.random() < 0.3 else hot
+                padding = int(chance.paretovariate(0.7) * 40) % 40_000 if skewed else chance.choice((0, 20, 300))
+                records.append((place, key, padding))
+            bursts.append(Burst(chance.uniform(0, ends_at * 0.9), topic.name, tuple(records)))
+    return sorted(bursts, key=lambda burst: burst.at)
+
+
+def _holes(chance: random.Random, topics: tuple[Topic, ...], ends_at: float) -> list[tuple[float, str, int, int]]:
+    every = [(topic.name, number) for topic in topics for number in range(topic.partitions)]
+    return [(chance.uniform(0, ends_at), *chance.choice(every), chance.randint(1, 5)) for _ in range(chance.randint(0, 6))]
+
+
+def _faults(
+    seed: int, topics: tuple[Topic, ...], streams: Mapping[str, int], replicas: int, ends_at: float
+) -> list[Fault]:
+    chance = random.Random(f"{seed}/faults")
+    count = chance.choice((0, 2, 4, 8, 12, 16))
+    kinds = [chance.choice(list(KINDS)) for _ in range(count)]
+    faults = []
+    for i, kind in enumerate(kinds):
+        own = random.Random(f"{seed}/faults/{i}/{kind}")
+        context = Context(own, topics, tuple(streams), replicas)
+        faults.append(Fault(own.uniform(0.5, ends_at), kind, KINDS[kind](context)))
+    return sorted(faults, key=lambda fault: fault.at)
+
+
+class Context(NamedTuple):
+    """What a kind draws its particulars from."""
+
+    chance: random.Random
+    topics: tuple[Topic, ...]
+    streams: tuple[str, ...]
+    replicas: int
+
+
+Draw = Callable[[Context], dict[str, Any]]
+
+
+def _of_kinesis(seconds: tuple[float, float], **document: Any) -> Draw:  # noqa: ANN401 - members of a fault document
+    """A fault of the embedded Kinesis for some seconds; numbers given as pairs are drawn."""
+
+    def draw(context: Context) -> dict[str, Any]:
+        chance = context.chance
+        members = {key: chance.uniform(*value) if isinstance(value, tuple) else value for key, value in document.items()}
+        return {"seconds": chance.uniform(*seconds), "stream": chance.choice(context.streams), **members}
+
+    return draw
+
+
+def _of_replica(**ranges: tuple[float, float]) -> Draw:
+    def draw(context: Context) -> dict[str, Any]:
+        drawn = {key: context.chance.uniform(*bounds) for key, bounds in ranges.items()}
+        return {"replica": context.chance.randrange(context.replicas), **drawn}
+
+    return draw
+
+
+def _of_kafka(**ranges: tuple[float, float]) -> Draw:
+    return lambda context: {key: context.chance.uniform(*bounds) for key, bounds in ranges.items()}
+
+
+def _of_topic(context: Context) -> dict[str, Any]:
+    topic = context.chance.choice(context.topics)
+    return {"topic": topic.name, "partition": context.chance.randrange(topic.partitions)}
+
+
+_OFTEN = (0.05, 0.5)
+_SOME_S = (0.5, 8.0)
+
+OF_CLUSTER = (
+    "refuse_commits",
+    "unanswered_commits",
+    "late_commits",
+    "redeliver",
+    "short_batches",
+    "slow_fetches",
+    "small_fetches",
+    "stale_messages",
+    "late_messages",
+)
+"""Those that the cluster has a probability for, under the same name."""
+
+KINDS: Mapping[str, Draw] = {
+    "record_throttled": _of_kinesis(_SOME_S, probability=_OFTEN),
+    "record_internal_failure": _of_kinesis(_SOME_S, probability=_OFTEN),
+    "request_throttled": _of_kinesis(_SOME_S, probability=_OFTEN),
+    "error_before_storing": _of_kinesis(_SOME_S, probability=_OFTEN),
+    "error_after_storing": _of_kinesis(_SOME_S, probability=_OFTEN),
+    "connection_closed_before_storing": _of_kinesis(_SOME_S, probability=_OFTEN),
+    "connection_closed_after_storing": _of_kinesis(_SOME_S, probability=_OFTEN),
+    "answer_delayed": _of_kinesis(_SOME_S, probability=_OFTEN, delay_s=(0.1, 4.0)),
+    "stored_late": _of_kinesis(_SOME_S, probability=_OFTEN, delay_s=(0.1, 4.0)),
+    "latency": _of_kinesis(_SOME_S, probability=_OFTEN, delay_s=(0.05, 1.0), jitter_s=(0.0, 0.5)),
+    "hung": _of_kinesis(_SOME_S, probability=(0.02, 0.2)),
+    "stream_not_active": _of_kinesis((0.5, 3.0), operation="*", status="UPDATING"),
+    "acked_not_stored": _of_kinesis(_SOME_S, probability=(0.01, 0.1)),
+    "byte_flipped": _of_kinesis(_SOME_S, probability=(0.01, 0.1)),
+    "stored_twice": _of_kinesis(_SOME_S, probability=(0.01, 0.1)),
+    "swapped": _of_kinesis(_SOME_S, probability=(0.01, 0.1)),
+    "foreign_record": _of_kinesis(_SOME_S, probability=(0.01, 0.3)),
+    "split": _of_kinesis((1.0, 2.0)),
+    "merge": _of_kinesis((1.0, 2.0)),
+    "update_shard_count": lambda context: {**_of_kinesis((1.0, 2.0))(context), "target": context.chance.randint(1, 4)},
+    "kinesis_slow": _of_kafka(seconds=(1.0, 8.0), latency_s=(0.05, 1.5)),
+    "co_writer": lambda context: {**_of_kinesis((1.0, 8.0))(context), "records_per_s": context.chance.choice((200, 900))},
+    "crash": _of_replica(again_after=(0.5, 10.0), turns=(0, 12)),
+    "sigterm": _of_replica(again_after=(0.5, 10.0)),
+    "freeze": _of_replica(seconds=(0.2, 20.0)),
+    "clock_jump": _of_replica(seconds=(-600.0, 600.0)),
+    "cut_from_kinesis": _of_replica(seconds=(0.2, 10.0)),
+    "cut_from_kafka": _of_replica(seconds=(0.5, 20.0)),
+    "broker_down": _of_kafka(seconds=(0.5, 12.0)),
+    "rebalance": _of_kafka(),
+    "lost": _of_replica(),
+    "taken_and_given_back": _of_kafka(),
+    **{kind: _of_kafka(seconds=_SOME_S, probability=(0.05, 1.0)) for kind in OF_CLUSTER},
+    "unanswered_commits": lambda context: {
+        **_of_kafka(seconds=_SOME_S, probability=(0.1, 1.0))(context),
+        "applied": context.chance.random() < 0.5,
+    },
+    "partitions_added": _of_topic,
+    "records_deleted": _of_topic,
+}
+"""Every kind of fault with how its particulars are drawn."""

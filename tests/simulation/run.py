@@ -1,0 +1,245 @@
+"""One run: a plan, the replicas, the faults at their moments, the laws; then the faults off, and everything must arrive."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.simulation.faults import APPLY
+from tests.simulation.kafka.cluster import Cluster
+from tests.simulation.kafka.clients import SimKafkaClients
+from tests.simulation.kinesis import Kinesis
+from tests.simulation.laws import Broken, Laws, Origin, value_of
+from tests.simulation.plan import OF_CLUSTER, Fault, Plan
+from tests.simulation.process import Process
+from tests.simulation.replica import GROUP, LINES_KEPT, Replica
+from tests.simulation.world import SpinningError, World
+
+SETTLE_S = 240.0
+"""After the faults everything must have arrived within this time: restarts, sessions, back-off and drains have theirs in it."""
+LOOK_S = 0.25
+BUFFER_SLACK = 2.0
+"""Back-pressure pauses a partition after a hand-over; what is on the way comes in addition."""
+
+LEAD_TO_REPEATS = (
+    "error_after_storing",
+    "connection_closed_after_storing",
+    "answer_delayed",
+    "stored_late",
+    "latency",
+    "hung",
+    "stored_twice",
+    "kinesis_slow",
+    "crash",
+    "sigterm_killed",
+    "freeze",
+    "lost",
+    "cut_from_kinesis",
+    "cut_from_kafka",
+    "broker_down",
+    "refuse_commits",
+    "unanswered_commits",
+    "late_commits",
+    "sessions_expired",
+)
+"""After these a record may be written again, as long as nothing tells what was stored (the ledger will)."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a run."""
+
+    plan: Plan
+    broken: list[Broken]
+    injected: Counter[str]
+    records: int
+    duplicates: int
+    ended_at: float
+    lines: list[str] = field(default_factory=list)
+
+
+class Run:
+    """The world of one plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.world = World(plan.seed)
+        self.kinesis = Kinesis(self.world)
+        self.lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self.injected: Counter[str] = Counter()
+        self.laws = Laws(self.kinesis)
+        self.kinesis_faults: list[dict[str, Any]] = []
+        self.lost_topics: set[tuple[str, int]] = set()
+        self.cluster = Cluster(lambda: self.world.now, self.world.chance("kafka"), lambda: self.world.wall() * 1000)
+        self.cluster.settings.consumer_session_timeout_s = plan.session_timeout_s
+        self.cluster.settings.consumer_heartbeat_s = plan.session_timeout_s / 5
+        self.cluster.settings.initial_rebalance_delay_s = 0.5
+        self.cluster.timeline.on_earlier = lambda when: self._advance_at(when)
+        self._offsets: dict[tuple[str, int], list[int]] = {}
+        self._checked: dict[tuple[str, int], int] = {}
+        self._prepare()
+        self.replicas = [
+            Replica(number, plan, self.kinesis, self._clients, self.lines) for number in range(plan.replicas)
+        ]
+
+    def _prepare(self) -> None:
+        for stream, shards in self.plan.streams.items():
+            self.kinesis.model.streams.create(stream, shards, self.world.wall())
+            self.laws.shares[stream] = self.plan.share(stream)
+        self.kinesis.model.on_put = self.laws.look_at_streams
+        self.kinesis.on_send = self._sent
+        self.kinesis.on_answer = lambda process, members, reply: self.laws.answered(members, reply)
+        for topic in self.plan.topics:
+            self.cluster.create_topic(topic.name, topic.partitions)
+            if topic.route["ordering"] == "none":
+                self.laws.unordered.add(topic.name)
+        self.cluster.on_commit_stored.append(self._committed)
+        for burst in self.plan.bursts:
+            self.world.call_at(burst.at, lambda burst=burst: self._produce(burst.topic, burst.records))
+        for at, topic, partition, count in self.plan.holes:
+            self.world.call_at(at, lambda t=topic, p=partition, n=count: self.cluster.append_hole(t, p, n))
+        for fault in self.plan.faults:
+            self.world.call_at(fault.at, lambda fault=fault: self._inject(fault))
+        self._watch()
+
+    def _clients(self, process: Process) -> SimKafkaClients:
+        return SimKafkaClients({"bootstrap.servers": "kafka.invalid:9092", "client.id": process.name}, self.cluster, process)
+
+    # -- what happens
+
+    def _produce(self, name: str, records: Iterable[tuple[int, bytes | None, int]]) -> None:
+        topic = next(topic for topic in self.plan.topics if topic.name == name)
+        for partition, key, padding in records:
+            offset = self.end_of((name, partition))
+            lane = _lane(topic.route, key, offset)
+            value = value_of(Origin(name, partition, offset), lane, padding)
+            self.cluster.produce(name, partition, [(key, value)], int(self.world.wall() * 1000))
+            self._offsets.setdefault((name, partition), []).append(offset)
+
+    def _inject(self, fault: Fault) -> None:
+        if self.world.now < self.plan.ends_at:
+            APPLY[fault.kind](self, fault)
+
+    def _advance_at(self, when: float) -> None:
+        """Kafka's own timers."""
+        self.world.call_at(when, lambda: self.cluster.advance(self.world.now))
+
+    def delete_records(self, place: tuple[str, int]) -> None:
+        """All that a partition has. Where the group has no offset yet it begins behind them."""
+        self.cluster.delete_records(*place, self.end_of(place))
+        self.lost_topics.add(place)
+        if place not in self.cluster.committed(GROUP):
+            self._offsets.pop(place, None)
+
+    def end_of(self, place: tuple[str, int]) -> int:
+        return self.cluster.logs[place].end
+
+    # -- what is watched
+
+    def _sent(self, process: Process, members: dict[str, Any]) -> None:
+        replica = next(replica for replica in self.replicas if replica.process is process)
+        self.laws.sent(process, replica.client.shards_seen_at, members)
+
+    def _committed(
+        self, group: str, member: str, topic: str, partition: int, offset: int, _metadata: str, _now: float
+    ) -> None:
+        if group != GROUP:
+            return
+        if (topic, partition) not in self._has(member) and not self.cluster.counts["late_commits"]:
+            self.laws.breaks("owner", f"{member} commits {offset} for {topic}-{partition}, which it does not have")
+        checked = self._checked.get((topic, partition), 0)
+        offsets = self._offsets.get((topic, partition), [])
+        below = [o for o in offsets if checked <= o < offset]
+        self.laws.committed(topic, partition, below, offset)
+        self._checked[topic, partition] = max(checked, offset)
+
+    def _has(self, member_id: str) -> set[tuple[str, int]]:
+        """What a member was given, or has not given up yet."""
+        member = self.cluster.group(GROUP).members.get(member_id)
+        return set() if member is None else member.owned | getattr(member, "assignment", set())
+
+    def _watch(self) -> None:
+        for replica in self.replicas if self.world.now else ():
+            if replica.process.alive:
+                allowed = self.plan.buffer_bytes_max * BUFFER_SLACK
+                http = replica.http
+                self.laws.bounded(
+                    replica.process, replica.buffered_bytes(), allowed, http.in_flight_max, self.plan.requests_in_flight_max
+                )
+            for failure in replica.failures():
+                self.laws.breaks("alive", failure)
+        self.world.call_later(LOOK_S, self._watch)
+
+    # -- to the end
+
+    def run(self) -> Outcome:
+        """Until a law is broken, or everything has arrived."""
+        broken = self.laws.broken
+        try:
+            self.world.run_until(lambda: bool(broken), self.plan.ends_at)
+            if not broken:
+                self._faults_off()
+                if not self.world.run_until(lambda: bool(broken) or self._arrived(), self.plan.ends_at + SETTLE_S):
+                    self.laws.breaks("L1", f"not everything arrived within {SETTLE_S:g} s: {self._missing()}")
+                self._judge_duplicates()
+        except SpinningError as error:
+            self.laws.breaks("L6", str(error))
+        ended_at = self.world.now
+        self.injected.update(self.kinesis.model.traffic.faults)
+        self.injected.update({kind: count for kind, count in self.cluster.counts.items() if kind in OF_CLUSTER})
+        for replica in self.replicas:
+            for process in (*replica.buried, replica.process):
+                process.bury()
+        stored = self.laws.stored
+        duplicates = sum(stored.values()) - len(stored)
+        return Outcome(self.plan, broken, self.injected, len(stored), duplicates, ended_at, list(self.lines))
+
+    def _judge_duplicates(self) -> None:
+        """Where nothing went wrong that may lead to a second attempt of what is stored, nothing is written twice."""
+        twice = [origin for origin, count in self.laws.stored.items() if count > 1]
+        injected = self.injected + self.kinesis.model.traffic.faults + self.cluster.counts
+        if twice and not any(injected[kind] for kind in LEAD_TO_REPEATS) and not any(r.telemetry_repeats for r in self.replicas):
+            self.laws.breaks("L3", f"{twice[0]} was written {self.laws.stored[twice[0]]} times, and nothing explains it")
+
+    def _faults_off(self) -> None:
+        self.kinesis_faults.clear()
+        self.kinesis.inject([])
+        self.kinesis.extra_latency_s = 0.0
+        for kind in OF_CLUSTER:
+            setattr(self.cluster.faults, kind, 0.0)
+        self.cluster.broker_down(self.world.now)
+        for replica in self.replicas:
+            process = replica.process
+            process.cut_from_kafka_until = process.cut_from_kinesis_until = self.world.now
+
+    def _arrived(self) -> bool:
+        if self.world.now < self.plan.ends_at + 1:
+            return False
+        return not any(self._behind())
+
+    def _behind(self) -> Iterable[tuple[str, int, int, int]]:
+        committed = self.cluster.committed(GROUP)
+        for place, log in self.cluster.logs.items():
+            at = committed[place].offset if place in committed else 0
+            if at < log.end and place not in self.lost_topics:
+                yield *place, at, log.end
+
+    def _missing(self) -> str:
+        behind = [f"{topic}-{partition} is committed up to {at} of {end}" for topic, partition, at, end in self._behind()]
+        return "; ".join(behind[:5])
+
+
+def _lane(route: Mapping[str, Any], key: bytes | None, offset: int) -> str:
+    """In which order the configuration wants this record: with those of its key, of its partition, or with none."""
+    if route["ordering"] == "partition" or route["partition_key"] == "partition":
+        return "partition"
+    if key is None:
+        return f"offset {offset}" if route["null_key"] == "spread" else "no key"
+    return key.decode()
+
+
+def simulate(plan: Plan, watch: Callable[[Run], None] = lambda run: None) -> Outcome:
+    """Carries a plan out."""
+    run = Run(plan)
+    watch(run)
+    return run.run()
