@@ -3,19 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from tests.simulation.kafka.errors import error
 from tests.simulation.kafka.group import Committed
+from tests.simulation.kafka.host import Parking
 from tests.simulation.kafka.messages import Place
 from tests.simulation.kafka.wire import Wire
 
 if TYPE_CHECKING:
     from tests.simulation.kafka.cluster import Cluster
 
-RETRIES = 2
-"""Of one request, after which the client gives it up."""
-
+Member = tuple[str, int]
+"""Its id, and its generation or epoch."""
 Answered = Callable[[KafkaError | None, list[TopicPartition]], None]
 
 
@@ -38,9 +38,7 @@ def answered_offset(place: Place, offset: int, metadata: str | None, code: int =
 class Commit:
     """One commit. What it says of the member is what holds when it is made, also where it is sent again later."""
 
-    def __init__(
-        self, cluster: "Cluster", wire: Wire, group: str, member: tuple[str, int], offsets: Sequence[TopicPartition]
-    ) -> None:
+    def __init__(self, cluster: "Cluster", wire: Wire, group: str, member: Member, offsets: Sequence[TopicPartition]) -> None:
         self._cluster = cluster
         self._wire = wire
         self._group = group
@@ -48,7 +46,6 @@ class Commit:
         self._offsets: Mapping[Place, Committed] = {
             (o.topic, o.partition): Committed(o.offset, o.metadata or "") for o in sorted(offsets, key=_by_place)
         }
-        self._retries = 0
         self._answered: Answered = lambda _error, _offsets: None
         self._give_up_at = 0.0
 
@@ -59,35 +56,28 @@ class Commit:
         self._send()
 
     def _send(self) -> None:
+        faults = self._cluster.faults
+        if faults.happens("late_commits"):
+            self._cluster.timeline.after(faults.chance.uniform(0.0, faults.commit_delay_s), self._send_now)
+        else:
+            self._send_now()
+
+    def _send_now(self) -> None:
         self._wire.send(self._arrive, self._end, self._lost)
 
     def _arrive(self, reply: Callable[[dict[Place, int]], None]) -> None:
-        faults = self._cluster.faults
-        if faults.happens("late_commits"):
-            self._cluster.timeline.after(faults.chance.uniform(0.0, faults.commit_delay_s), lambda: self._store(reply))
-        else:
-            self._store(reply)
-
-    def _store(self, reply: Callable[[dict[Place, int]], None]) -> None:
         faults = self._cluster.faults
         if faults.happens("refuse_commits"):
             reply(dict.fromkeys(self._offsets, faults.refusal))
         elif faults.happens("unanswered_commits"):
             if faults.unanswered_applied:
                 self._carry_out()
-            self._cluster.timeline.after(self._cluster.notice_s(), lambda: self._wire.hear(self._unanswered))
+            self._wire.break_off()
         else:
             reply(self._carry_out())
 
     def _carry_out(self) -> dict[Place, int]:
         return self._cluster.group(self._group).commit(*self._member, self._offsets)
-
-    def _unanswered(self) -> None:
-        self._retries += 1
-        if self._retries > RETRIES:
-            self._end(dict.fromkeys(self._offsets, KafkaError._TRANSPORT))
-        else:
-            self._cluster.timeline.after(self._cluster.backoff_s(), self._send)
 
     def _lost(self) -> None:
         """It waits for the coordinator to come back."""
@@ -104,6 +94,48 @@ class Commit:
         ]
         failed = [result.error for result in results if result.error is not None]
         self._answered(failed[-1] if failed else None, results)
+
+
+class Commits:
+    """Those of one client. `wait_s` is how long one may wait for a coordinator that cannot be reached."""
+
+    def __init__(self, cluster: "Cluster", wire: Wire, group: str, wait_s: float, parking: Parking) -> None:
+        self._cluster = cluster
+        self._wire = wire
+        self._group = group
+        self._wait_s = wait_s
+        self._parking = parking
+        self._open = 0
+
+    def begin(self, member: Member, offsets: Sequence[TopicPartition], answered: Answered) -> None:
+        """Calls `answered` from the client's background."""
+        self._open += 1
+
+        def end(problem: KafkaError | None, results: list[TopicPartition]) -> None:
+            self._open -= 1
+            answered(problem, results)
+            self._parking.wake()
+
+        Commit(self._cluster, self._wire, self._group, member, offsets).send(end, self._wait_s)
+
+    def carry_out(self, member: Member, offsets: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Blocks for the answer. Raises KafkaException where that is an error."""
+        answers: list[tuple[KafkaError | None, list[TopicPartition]]] = []
+        self.begin(member, offsets, lambda problem, results: answers.append((problem, results)))
+        while not answers:
+            self._parking.wait(float("inf"))
+            self._cluster.advance()
+        problem, results = answers[0]
+        if problem is not None:
+            raise KafkaException(problem)
+        return results
+
+    def finish(self, seconds: float) -> None:
+        """Blocks until all are answered, at most so long."""
+        give_up_at = self._cluster.timeline.now + seconds
+        while self._open and self._cluster.timeline.now < give_up_at:
+            self._parking.wait(give_up_at)
+            self._cluster.advance()
 
 
 def _by_place(offset: TopicPartition) -> Place:

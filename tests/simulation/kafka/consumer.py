@@ -1,6 +1,5 @@
 """`confluent_kafka.Consumer` over a simulated cluster. Callbacks are called inside poll, consume and close, as by the library."""
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -9,12 +8,13 @@ from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPar
 
 from tests.simulation.kafka.classic_member import ClassicMembership
 from tests.simulation.kafka.cluster import Cluster
-from tests.simulation.kafka.commits import Commit, answered_offset
+from tests.simulation.kafka.commits import Commits, answered_offset
 from tests.simulation.kafka.consumer_member import ConsumerMembership
-from tests.simulation.kafka.fetcher import Fetcher, FetchLimits, Reading
-from tests.simulation.kafka.group import Joining
+from tests.simulation.kafka.fetcher import Fetcher
+from tests.simulation.kafka.fetches import FetchLimits, Reading
 from tests.simulation.kafka.host import Host
-from tests.simulation.kafka.membership import Kind, MemberSettings, Membership
+from tests.simulation.kafka.member_settings import member_settings
+from tests.simulation.kafka.membership import Kind, Membership
 from tests.simulation.kafka.messages import Place, SimMessage
 from tests.simulation.kafka.metadata import cluster_metadata
 from tests.simulation.kafka.wire import Wire
@@ -33,13 +33,15 @@ class SimConsumer:
         self._cluster = cluster
         self._parking = host.parking()
         self._wire = Wire(cluster, host, self._on_error)
-        self._fetcher = Fetcher(cluster, self._wire, FetchLimits.of(properties), self._parking.wake, self._look_up)
+        self._fetch_wire = Wire(cluster, host)
+        self._fetcher = Fetcher(cluster, self._fetch_wire, FetchLimits.of(properties), self._parking.wake, self._look_up)
+        wait_s = float(properties.get("session.timeout.ms", 45_000)) / 1000
+        self._commits = Commits(cluster, self._wire, self.group, wait_s, self._parking)
         self._membership: Membership | None = None
         self._callbacks: deque[Callable[[], None]] = deque()
         self._reports: deque[SimMessage] = deque()
         self._handlers: dict[str, Any] = {}
         self._assignment_changed = False  # by the application, within the current rebalance callback
-        self._commits_open = 0
         self._polling = False
         self._polled_at = cluster.timeline.now
         self._closed = False
@@ -116,7 +118,7 @@ class SimConsumer:
         with self._cluster.lock:
             if self._membership is not None:
                 raise NotImplementedError("a second subscription")
-            settings = self._member_settings(topics)
+            settings = member_settings(self._properties, topics, self._cluster.settings)
             self._membership = kind(self._cluster, self._wire, settings, self._call_back, self._trouble)
             self._membership.polled = lambda: self._cluster.timeline.now if self._polling else self._polled_at
             self._membership.start()
@@ -129,23 +131,6 @@ class SimConsumer:
         if self._membership is not None:
             self._membership.lose(places)
 
-    def _member_settings(self, topics: Sequence[str]) -> MemberSettings:
-        properties, broker = self._properties, self._cluster.settings
-        by_broker = properties.get("group.protocol") == "consumer"
-        heartbeat_s = float(properties.get("heartbeat.interval.ms", 3000)) / 1000
-        session_s = float(properties.get("session.timeout.ms", 45_000)) / 1000
-        max_poll_s = float(properties.get("max.poll.interval.ms", 300_000)) / 1000
-        joining = Joining(
-            str(properties.get("client.id", "rdkafka")),
-            _subscription(topics),
-            broker.consumer_session_timeout_s if by_broker else session_s,
-            max_poll_s,
-            properties.get("group.instance.id"),
-        )
-        refresh_s = float(properties.get("topic.metadata.refresh.interval.ms", 300_000)) / 1000
-        beat_s = broker.consumer_heartbeat_s if by_broker else heartbeat_s
-        return MemberSettings(self.group, joining, beat_s, max_poll_s, refresh_s)
-
     def _call_back(self, kind: Kind, places: list[Place], done: Callable[[], None]) -> None:
         self._callbacks.append(lambda: self._rebalance(kind, places, done))
         self._parking.wake()
@@ -153,6 +138,8 @@ class SimConsumer:
     def _rebalance(self, asked: Kind, places: list[Place], done: Callable[[], None]) -> None:
         """Calls the application, and does what it should have done where it has not."""
         membership: Any = self._membership
+        if membership.ended:
+            return
         kind: Kind = membership.kind_now(asked)
         partitions = [TopicPartition(*place) for place in places]
         self._assignment_changed = False
@@ -217,14 +204,6 @@ class SimConsumer:
         with self._cluster.lock:
             self._fetcher.seek((partition.topic, partition.partition), partition.offset)
 
-    def position(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        """Next offsets to be read."""
-        readings = self._fetcher.readings
-        return [
-            TopicPartition(*place, readings[place].position if place in readings else OFFSET_INVALID)
-            for place in _places(partitions)
-        ]
-
     # -- offsets
 
     def committed(self, partitions: Sequence[TopicPartition], timeout: float = -1.0) -> list[TopicPartition]:
@@ -240,36 +219,18 @@ class SimConsumer:
         self._check_open()
         if offsets is None:
             raise NotImplementedError("commits of what was consumed")
-        answers: list[tuple[KafkaError | None, list[TopicPartition]]] = []
         with self._cluster.lock:
-            commit = Commit(self._cluster, self._wire, self.group, self._member(), offsets)
-            wait_s = float(self._properties.get("session.timeout.ms", 45_000)) / 1000
-            if asynchronous:
-                self._commits_open += 1
-                commit.send(self._committed, wait_s)
-                return None
-
-            def answered(problem: KafkaError | None, results: list[TopicPartition]) -> None:
-                answers.append((problem, results))
-                self._parking.wake()
-
-            commit.send(answered, wait_s)
-            while not answers:
-                self._parking.wait(float("inf"))
-                self._cluster.advance()
-        problem, results = answers[0]
-        if problem is not None:
-            raise KafkaException(problem)
-        return results
+            if not asynchronous:
+                return self._commits.carry_out(self._member(), offsets)
+            self._commits.begin(self._member(), offsets, self._on_commit)
+        return None
 
     def _member(self) -> tuple[str, int]:
         return (self._membership.member_id, self._membership.generation) if self._membership else ("", -1)
 
-    def _committed(self, problem: KafkaError | None, results: list[TopicPartition]) -> None:
-        self._commits_open -= 1
+    def _on_commit(self, problem: KafkaError | None, results: list[TopicPartition]) -> None:
         if callback := self._properties.get("on_commit"):
             self._callbacks.append(lambda: callback(problem, results))
-        self._parking.wake()
 
     def _look_up(self, places: list[Place]) -> None:
         """For partitions that are assigned without an offset."""
@@ -298,10 +259,13 @@ class SimConsumer:
             with self._cluster.lock:
                 kind, places = self._membership.leaving()
             self._give_up(kind, places)
-            self._serve_commits()
+            with self._cluster.lock:
+                self._commits.finish(CLOSE_S)
+            while self._callbacks:
+                self._callbacks.popleft()()
             self._leave(self._membership)
         with self._cluster.lock:
-            self._closed = self._wire.closed = self._fetcher.closed = True
+            self._closed = self._wire.closed = self._fetch_wire.closed = self._fetcher.closed = True
             self._cluster.consumers.remove(self)
 
     def _give_up(self, kind: Kind, places: list[Place]) -> None:
@@ -313,14 +277,6 @@ class SimConsumer:
             handler(self, held)
         if not self._assignment_changed:
             self.incremental_unassign(held)
-
-    def _serve_commits(self) -> None:
-        """Also the callbacks that stand in the queue, but those of rebalances, which nobody is asked for any more."""
-        with self._cluster.lock:
-            give_up_at = self._cluster.timeline.now + CLOSE_S
-            while self._commits_open and self._cluster.timeline.now < give_up_at:
-                self._parking.wait(give_up_at)
-                self._cluster.advance()
 
     def _leave(self, membership: Membership) -> None:
         try:
@@ -341,11 +297,3 @@ class SimConsumer:
 
 def _places(partitions: Iterable[TopicPartition]) -> list[Place]:
     return [(p.topic, p.partition) for p in partitions]
-
-
-def _subscription(topics: Sequence[str]) -> Callable[[Iterable[str]], frozenset[str]]:
-    names = {topic for topic in topics if not topic.startswith("^")}
-    patterns = [re.compile(topic) for topic in topics if topic.startswith("^")]
-    return lambda known: frozenset(
-        topic for topic in known if topic in names or any(pattern.search(topic) for pattern in patterns)
-    )

@@ -51,7 +51,7 @@ class ConsumerMembership(Membership):
         self._beat()
 
     def _beat(self) -> None:
-        if self._beating or self._expelled or self._idle:
+        if self._beating or self._expelled or self._idle or self._failed or self.ended:
             return
         self._beating, self._again = True, False
         member_id, epoch, full, changed = self.member_id, self._epoch, self._full, self._changed

@@ -3,78 +3,19 @@
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, KafkaError
 
 from tests.simulation.kafka.errors import error, exception
+from tests.simulation.kafka.fetches import Chunk, FetchLimits, Part, Reading, serve
 from tests.simulation.kafka.messages import Place, SimMessage
-from tests.simulation.kafka.wire import Reply, Wire
+from tests.simulation.kafka.wire import Wire
 
 if TYPE_CHECKING:
     from tests.simulation.kafka.cluster import Cluster
 
-SMALL_FETCH = 3
 LATE_MESSAGES = 3
-
-
-@dataclass(slots=True, eq=False)
-class Reading:
-    """One partition of the assignment. Its version changes when what was fetched before is not to be taken any more."""
-
-    place: Place
-    position: int
-    """Next to be taken."""
-    fetch_position: int
-    assigned_at: int
-    paused: bool
-    version: int = 0
-    failed: bool = False
-    reported_end: int = -1
-    queued_bytes: int = 0
-    begun: bool = False
-    """Whether the client's background has taken the assignment over, and lets it seek."""
-
-
-@dataclass(slots=True, eq=False)
-class Chunk:
-    """Fetched messages of one partition; `taken` of them are gone."""
-
-    reading: Reading
-    version: int
-    messages: list[SimMessage]
-    taken: int = 0
-
-
-class Part(NamedTuple):
-    """Of a fetch or its answer: with `records`, `next_offset`, and whether the offset is out of range."""
-
-    reading: Reading
-    version: int
-    offset: int
-    records: list[SimMessage] | None = None
-    next_offset: int = 0
-    end: int = 0
-    problem: int = 0
-
-
-@dataclass(slots=True)
-class FetchLimits:
-    """Bytes."""
-
-    partition: int
-    fetch: int
-    queued: int
-    reset: str
-
-    @classmethod
-    def of(cls, properties: dict[str, Any]) -> "FetchLimits":
-        return cls(
-            int(properties.get("fetch.message.max.bytes", 1024 * 1024)),
-            int(properties.get("fetch.max.bytes", 50 * 1024 * 1024)),
-            int(properties.get("queued.max.messages.kbytes", 64 * 1024)) * 1024,
-            str(properties.get("auto.offset.reset", "latest")),
-        )
 
 
 @dataclass(slots=True)
@@ -205,7 +146,7 @@ class Fetcher:
         turn = self._turn % len(parts)
         parts = parts[turn:] + parts[:turn]
         self._in_flight = True
-        self.wire.send(lambda reply: self._serve(parts, reply), self._answered, self._lost)
+        self.wire.send(lambda reply: serve(self.cluster, parts, self.limits, reply), self._answered, self._lost)
 
     def _wants(self, reading: Reading) -> bool:
         able = reading.begun and not reading.paused and not reading.failed
@@ -215,57 +156,6 @@ class Fetcher:
         for reading in self.readings.values():
             reading.begun = True
         self.pump()
-
-    def _serve(self, parts: list[Part], reply: Reply[list[Part]]) -> None:
-        """At the broker: answers at once where there is something, else when something comes or after the wait."""
-        faults, timeline = self.cluster.faults, self.cluster.timeline
-        if faults.happens("slow_fetches"):
-            delay = faults.chance.uniform(0.0, faults.fetch_delay_s)
-            answer = self._read(parts)
-            timeline.after(delay, lambda: reply(answer))
-            return
-        answer = self._read(parts)
-        if any(part.records or part.problem or part.next_offset != part.offset for part in answer):
-            reply(answer)
-            return
-        places = {part.reading.place for part in parts}
-        waiting = True
-
-        def finish() -> None:
-            nonlocal waiting
-            if waiting:
-                waiting = False
-                self.cluster.on_append.remove(appended)
-                reply(self._read(parts))
-
-        def appended(place: Place) -> None:
-            if place in places:
-                finish()
-
-        self.cluster.on_append.append(appended)
-        timeline.after(self.cluster.settings.fetch_wait_s, finish)
-
-    def _read(self, parts: list[Part]) -> list[Part]:
-        room = self.limits.fetch
-        answers = []
-        for part in parts:
-            log = self.cluster.logs.get(part.reading.place)
-            offset = part.offset
-            if log is None:
-                answers.append(part._replace(problem=KafkaError.UNKNOWN_TOPIC_OR_PART))
-                continue
-            if offset in (OFFSET_BEGINNING, OFFSET_END):
-                offset = log.start if offset == OFFSET_BEGINNING else log.end
-            if not log.start <= offset <= log.end:
-                answers.append(part._replace(problem=KafkaError.OFFSET_OUT_OF_RANGE))
-            elif room > 0:
-                records, next_offset = log.read(offset, min(self.limits.partition, room))
-                if len(records) > SMALL_FETCH and self.cluster.faults.happens("small_fetches"):
-                    records = records[: self.cluster.faults.chance.randint(1, SMALL_FETCH)]
-                    next_offset = (records[-1].offset() or 0) + 1
-                room -= sum(record.size for record in records)
-                answers.append(part._replace(records=records, next_offset=next_offset, end=log.end))
-        return answers
 
     def _lost(self) -> None:
         self.cluster.timeline.after(self.cluster.backoff_s(), self._again)

@@ -1,12 +1,11 @@
 """A client's part in its group, common to both protocols: one rebalance callback at a time, what is owned, what is lost."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from confluent_kafka import KafkaError
 
-from tests.simulation.kafka.group import Joining
+from tests.simulation.kafka.member_settings import MemberSettings
 from tests.simulation.kafka.messages import Place
 from tests.simulation.kafka.wire import Wire
 
@@ -16,17 +15,6 @@ if TYPE_CHECKING:
 Kind = Literal["assign", "revoke", "lost"]
 CallBack = Callable[[Kind, list[Place], Callable[[], None]], None]
 """Has a callback called by the application's thread, and then the function given, with what was done."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemberSettings:
-    """Seconds."""
-
-    group: str
-    joining: Joining
-    heartbeat_s: float
-    max_poll_interval_s: float
-    metadata_refresh_s: float
 
 
 class Membership:
@@ -55,6 +43,7 @@ class Membership:
         self._losing: set[Place] | None = None  # by a fault, while the membership goes on
         self._expelled = False
         self._idle = False  # out of the group until the application polls
+        self._failed = False
         self._topics: Any = None
 
     # -- from the application
@@ -72,7 +61,7 @@ class Membership:
             self._step()
 
     def leaving(self) -> tuple[Kind, list[Place]]:
-        """The client closes: how what it has goes. No callback is asked for any more."""
+        """The client closes: how what it has goes. No rebalance callback is called any more."""
         self.ended = True
         return ("lost" if self._expelled else "revoke"), sorted(self.owned)
 
@@ -107,7 +96,7 @@ class Membership:
         self.wire.hear(self._look)
 
     def _look(self) -> None:
-        if self.ended:
+        if self.ended or self._failed:
             return
         idle = self.cluster.timeline.now - self.polled() > self.settings.max_poll_interval_s
         if idle and not self._idle:
@@ -128,9 +117,10 @@ class Membership:
         self._step()
 
     def _fail(self, code: int) -> None:
-        """For good: librdkafka calls it fatal."""
-        self.ended = True
+        """For good: librdkafka calls it fatal. What we have is lost, and we do not join any more."""
+        self._failed = True
         self._trouble(KafkaError(KafkaError._FATAL, f"Fatal consumer error: {KafkaError(code).str()}"))
+        self._expel()
 
     def _step(self) -> None:
         """Goes on with what is to be done next, unless a callback is under way: then after it."""
@@ -146,7 +136,7 @@ class Membership:
             if losing:
                 self._call("lost", losing)
                 return
-        if not self._idle:
+        if not self._idle and not self._failed:
             self._go_on()
 
     def _call(self, kind: Kind, places: Iterable[Place], then: Callable[[], None] | None = None) -> None:

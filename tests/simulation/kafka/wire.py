@@ -1,7 +1,9 @@
 """The way of a client's requests to the cluster, and of the answers back."""
 
+from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from confluent_kafka import KafkaError
 
@@ -18,41 +20,50 @@ T = TypeVar("T")
 Reply = Callable[[T], None]
 
 
-class Wire:
-    """Of one client. Its `lost` callbacks tell that a connection broke: nobody knows whether the request was carried out."""
+@dataclass(slots=True, eq=False)
+class _Request:
+    """Under way, on its connection."""
 
-    def __init__(self, cluster: "Cluster", host: Host, on_error: Callable[[KafkaError], None]) -> None:
+    carry_out: Callable[[Reply[Any]], None]
+    answered: Callable[[Any], None]
+    lost: Callable[[], None]
+    connection: int
+    outages: int
+
+
+class Wire:
+    """One connection at a time, over which everything comes in the order in which it was sent.
+
+    As a Kafka broker does, it begins with a request only when it has answered the one before: what is sent behind a join
+    waits until the group's members are together.
+    """
+
+    def __init__(self, cluster: "Cluster", host: Host, on_error: Callable[[KafkaError], None] | None = None) -> None:
         self._cluster = cluster
         self._host = host
         self._on_error = on_error
         self._broken = False  # since the last answer
+        self._connection = 0
+        self._under_way: dict[_Request, None] = {}
+        self._arrived: deque[_Request] = deque()
+        self._serving = False
+        self._last_arrival = self._last_return = 0.0
         self.closed = False
         """A closed one hears nothing."""
 
     def send(self, request: Callable[[Reply[T]], None], answered: Callable[[T], None], lost: Callable[[], None]) -> None:
-        """`request` is carried out by the cluster, and calls what it is given with the answer, then or later."""
-        timeline = self._cluster.timeline
-        if not self._reaches():
-            timeline.after(self._cluster.notice_s(), lambda: self.hear(lambda: self._break(lost)))
+        """`request` is carried out by the cluster, and calls what it is given with the answer, then or later.
+
+        In place of `answered`, `lost` tells that the connection broke: nobody knows whether the request was carried out.
+        """
+        sent = _Request(request, answered, lost, self._connection, self._cluster.outages)
+        self._under_way[sent] = None
+        if not self._holds(sent):
+            self.break_off()
             return
-        epoch = self._cluster.outages
-
-        def arrive() -> None:
-            if self._reaches():
-                request(reply)
-            else:
-                timeline.after(self._cluster.notice_s(), lambda: self.hear(lambda: self._break(lost)))
-
-        def reply(answer: T) -> None:
-            timeline.after(self._cluster.latency() / 2, lambda: come_back(answer))
-
-        def come_back(answer: T) -> None:
-            if self._reaches() and epoch == self._cluster.outages:
-                self.hear(lambda: self._take(answered, answer))
-            else:
-                timeline.after(self._cluster.notice_s(), lambda: self.hear(lambda: self._break(lost)))
-
-        timeline.after(self._cluster.latency() / 2, arrive)
+        timeline = self._cluster.timeline
+        self._last_arrival = max(self._last_arrival, timeline.now + self._cluster.latency() / 2)
+        timeline.at(self._last_arrival, lambda: self._arrive(sent))
 
     def tell(self, request: Callable[[], T], answered: Callable[[T], None], lost: Callable[[], None]) -> None:
         """As `send`, of what is answered at once."""
@@ -61,9 +72,6 @@ class Wire:
     def ask(self, request: Callable[[], T], timeout_s: float) -> T:
         """Blocks the calling thread for the answer. Raises KafkaException: refused, or not answered in time."""
         return _Question(self, self._cluster, self._host, request).answer(timeout_s)
-
-    def _reaches(self) -> bool:
-        return self._host.connected and not self._cluster.is_down()
 
     def hear(self, act: Callable[[], None]) -> None:
         """Carries out what the client's background does, as soon as it runs."""
@@ -74,16 +82,64 @@ class Wire:
         else:
             self._cluster.timeline.after(FROZEN_LOOK_S, lambda: self.hear(act))
 
-    def _take(self, answered: Callable[[T], None], answer: T) -> None:
-        self._broken = False
-        answered(answer)
+    def break_off(self) -> None:
+        """The connection breaks: what is under way is lost, or its answer is."""
+        self._connection += 1
+        self._arrived.clear()
+        self._serving = False
+        lost, self._under_way = list(self._under_way), {}
+        notice_s = self._cluster.notice_s()
+        for request in lost:
+            self._cluster.timeline.after(notice_s, lambda request=request: self.hear(lambda: self._lose(request)))  # type: ignore[misc]
 
-    def _break(self, lost: Callable[[], None]) -> None:
-        if not self._broken:
-            self._broken = True
+    def _holds(self, request: _Request) -> bool:
+        """Whether what is sent on the request's connection arrives."""
+        same = request.connection == self._connection and request.outages == self._cluster.outages
+        return same and self._host.connected and not self._cluster.is_down()
+
+    def _arrive(self, request: _Request) -> None:
+        if request not in self._under_way:
+            return
+        if not self._holds(request):
+            self.break_off()
+            return
+        self._arrived.append(request)
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._arrived and not self._serving:
+            request = self._arrived.popleft()
+            self._serving = True
+            request.carry_out(lambda answer, request=request: self._reply(request, answer))  # type: ignore[misc]
+
+    def _reply(self, request: _Request, answer: object) -> None:
+        if request.connection != self._connection:
+            return
+        timeline = self._cluster.timeline
+        self._last_return = max(self._last_return, timeline.now + self._cluster.latency() / 2)
+        timeline.at(self._last_return, lambda: self._come_back(request, answer))
+        self._serving = False
+        self._serve()
+
+    def _come_back(self, request: _Request, answer: object) -> None:
+        if request not in self._under_way:
+            return
+        if not self._holds(request):
+            self.break_off()
+            return
+        del self._under_way[request]
+        self.hear(lambda: self._take(request, answer))
+
+    def _take(self, request: _Request, answer: object) -> None:
+        self._broken = False
+        request.answered(answer)
+
+    def _lose(self, request: _Request) -> None:
+        if not self._broken and self._on_error is not None:
             self._on_error(error(KafkaError._TRANSPORT, "simulated:9092/1: Disconnected"))
             self._on_error(error(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
-        lost()
+        self._broken = True
+        request.lost()
 
 
 class _Question(Generic[T]):
@@ -113,19 +169,18 @@ class _Question(Generic[T]):
         return answer
 
     def _ask(self) -> None:
-        self._wire.send(self._carry_out, self._answered, self._lost)
+        if not self._over:
+            self._wire.tell(self._carry_out, self._answered, self._lost)
 
-    def _carry_out(self, reply: Reply[T | Refused]) -> None:
+    def _carry_out(self) -> T | Refused:
         try:
-            answer: T | Refused = self._request()
+            return self._request()
         except Refused as refusal:
-            answer = refusal
-        reply(answer)
+            return refusal
 
     def _answered(self, answer: T | Refused) -> None:
         self._answers.append(answer)
         self._parking.wake()
 
     def _lost(self) -> None:
-        if not self._answers and not self._over:
-            self._cluster.timeline.after(self._cluster.backoff_s(), self._ask)
+        self._cluster.timeline.after(self._cluster.backoff_s(), self._ask)
