@@ -14,6 +14,7 @@ from bridge.embedded.kafka import embedded_kafka
 from bridge.embedded.kinesis_model import KinesisModel
 from bridge.embedded.kinesis_server import serve_kinesis
 from tests.contract.kafka_sources import Broker, Reader, create, new_source, settings_for
+from tests.contract.simulated_kafka import SimulatedKafka
 from tests.servers.fixtures import unique
 from tests.servers.kinesis import create_stream, kinesis_client
 
@@ -83,6 +84,8 @@ def differs(request: pytest.FixtureRequest) -> bool:
 
 BROKERS = (
     pytest.param(("mock", "classic"), id="mock"),
+    pytest.param(("simulated", "classic"), id="simulated-classic"),
+    pytest.param(("simulated", "consumer"), id="simulated-consumer"),
     pytest.param(("kafka", "classic"), id="kafka-classic", marks=pytest.mark.real),
     pytest.param(("kafka", "consumer"), id="kafka-consumer", marks=pytest.mark.real),
 )
@@ -97,6 +100,8 @@ def mock_kafka() -> Iterator[str]:
 @pytest.fixture(scope="session", params=BROKERS)
 def broker(request: pytest.FixtureRequest) -> Broker:
     kind, protocol = request.param
+    if kind == "simulated":
+        return Broker(kind, protocol, "kafka.invalid:9092", SimulatedKafka())
     if kind == "mock":
         return Broker(kind, protocol, request.getfixturevalue("mock_kafka"))
     return Broker(kind, protocol, request.getfixturevalue("kafka").bootstrap_servers)
@@ -122,7 +127,7 @@ async def open_reader(broker: Broker, topic: str, group: str) -> AsyncIterator[O
     async with AsyncExitStack() as stack:
 
         async def start_one(start: Any = "earliest", group: str = group, drain_timeout_s: float = 10.0) -> Reader:
-            source = new_source(settings_for(broker, topic, group, start), drain_timeout_s)
+            source = new_source(broker, settings_for(broker, topic, group, start), drain_timeout_s)
             source.start()
             stack.push_async_callback(source.close)
             return Reader(source)
@@ -133,7 +138,7 @@ async def open_reader(broker: Broker, topic: str, group: str) -> AsyncIterator[O
 @pytest.fixture
 async def stepped_source(broker: Broker, topic: str, group: str) -> AsyncIterator[KafkaSource]:
     """A source whose thread does not run: the test calls `step`."""
-    source = new_source(settings_for(broker, topic, group))
+    source = new_source(broker, settings_for(broker, topic, group))
     yield source
     source._closing.set()
     source._consumer.close()

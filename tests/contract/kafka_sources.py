@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from bridge.adapters.kafka.admin import KafkaAdmin
+from bridge.adapters.kafka.clients import KafkaClients
 from bridge.adapters.kafka.handover import Handover
 from bridge.adapters.kafka.membership import READING
 from bridge.adapters.kafka.source import KafkaSource
@@ -21,6 +22,8 @@ from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.records import Partition, SourceBatch
 from bridge.embedded.kafka import PARTITION_BYTES_MAX, PARTITIONS
 from bridge.ports import Assigned, AssignedPartition, Lost, PartitionFailed, Revoking, SourceEvent, SourceTrouble
+from tests.contract.simulated_kafka import SimulatedKafka
+from tests.servers.fixtures import unique
 from tests.servers.process import wait_until
 from tests.servers.topics import create_topic
 
@@ -31,15 +34,29 @@ Headline = tuple[bytes | None, bytes | None]
 
 
 class Broker(NamedTuple):
-    """Where a suite runs: `kind` is `mock` or `kafka`, `protocol` the group protocol of its consumers."""
+    """Where a suite runs: `kind` is `mock`, `kafka` or `simulated`, `protocol` the group protocol of its consumers."""
 
     kind: str
     protocol: str
     bootstrap_servers: str
+    simulated: SimulatedKafka | None = None
+
+    def clients(self, settings: Settings) -> KafkaClients:
+        """The bridge's."""
+        kafka = kafka_clients(settings, Telemetry())
+        return kafka if self.simulated is None else self.simulated.clients(kafka.properties())
+
+    def consumer(self, group: str) -> Any:
+        """One that belongs to no bridge."""
+        properties = {"bootstrap.servers": self.bootstrap_servers, "group.id": group, "enable.auto.commit": False}
+        return Consumer(properties) if self.simulated is None else self.simulated.consumer(properties)
 
 
 def create(broker: Broker, topic: str) -> str:
     """A topic of as many partitions as the mock gives every topic."""
+    if broker.simulated is not None:
+        broker.simulated.create_topic(topic, PARTITIONS)
+        return topic
     if broker.kind == "kafka":
         create_topic(broker.bootstrap_servers, topic, partitions=PARTITIONS)
         return topic
@@ -57,9 +74,9 @@ def settings_for(broker: Broker, topic: str, group: str, start: Any = "earliest"
     return parse_settings({"name": "contract", "routes": routes, "kafka": kafka, "kinesis": kinesis})
 
 
-def new_source(settings: Settings, drain_timeout_s: float = SECONDS) -> KafkaSource:
+def new_source(broker: Broker, settings: Settings, drain_timeout_s: float = SECONDS) -> KafkaSource:
     """Subscribed, with its thread not started."""
-    kafka = kafka_clients(settings, Telemetry())
+    kafka = broker.clients(settings)
     admin = KafkaAdmin(kafka)
     start = settings.routes[0].start
     return KafkaSource(
@@ -156,6 +173,9 @@ class Reader:
 
 def produce(broker: Broker, partition: Partition, records: Iterable[Headline], timestamp_ms: int = 0) -> None:
     """Writes and waits for the confirmation; without a timestamp the broker's clock tells it."""
+    if broker.simulated is not None:
+        broker.simulated.produce(partition, records, timestamp_ms)
+        return
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "linger.ms": 0})
     failures: list[object] = []
     for key, value in records:
@@ -172,11 +192,31 @@ def produce(broker: Broker, partition: Partition, records: Iterable[Headline], t
     assert not failures
 
 
+def write_transactions(broker: Broker, partition: Partition, transactions: Iterable[tuple[int, bool]]) -> None:
+    """One record for each number, in a transaction of its own, which is committed or aborted."""
+    if broker.simulated is not None:
+        broker.simulated.write_transactions(partition, transactions)
+        return
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "transactional.id": unique("transaction")})
+    producer.init_transactions(SECONDS)
+    for number, commit in transactions:
+        producer.begin_transaction()
+        producer.produce(partition.topic, b"value-%d" % number, b"key-%d" % number, partition.number)
+        producer.flush(SECONDS)
+        if commit:
+            producer.commit_transaction(SECONDS)
+        else:
+            producer.abort_transaction(SECONDS)
+    producer.close()
+
+
 def truncate(broker: Broker, partition: Partition) -> None:
     """Writes more, then removes the oldest records: on request, or as the mock does with what is beyond its memory."""
     filling: Headline = (None, b"x" * 500_000)
-    produce(broker, partition, [filling] * (4 if broker.kind == "kafka" else 2 * PARTITION_BYTES_MAX // 500_000))
-    if broker.kind == "kafka":
+    produce(broker, partition, [filling] * (2 * PARTITION_BYTES_MAX // 500_000 if broker.kind == "mock" else 4))
+    if broker.simulated is not None:
+        broker.simulated.delete_records(partition, 5)
+    elif broker.kind == "kafka":
         before = TopicPartition(partition.topic, partition.number, 5)
         admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
         admin.delete_records([before])[before].result(SECONDS)
@@ -190,10 +230,10 @@ class Committed:
     """A group's offsets, asked and written from outside by a consumer that does not subscribe."""
 
     def __init__(self, broker: Broker, group: str) -> None:
-        self._properties = {"bootstrap.servers": broker.bootstrap_servers, "group.id": group, "enable.auto.commit": False}
+        self._consumer: Callable[[], Any] = lambda: broker.consumer(group)
 
     def read(self, *partitions: Partition) -> dict[Partition, CommitPoint]:
-        consumer = Consumer(self._properties)
+        consumer = self._consumer()
         try:
             answers = consumer.committed([TopicPartition(p.topic, p.number) for p in partitions], SECONDS)
         finally:
@@ -202,7 +242,7 @@ class Committed:
         return {Partition(a.topic, a.partition): CommitPoint(a.offset, a.metadata or "") for a in answers if a.offset >= 0}
 
     def write(self, points: Mapping[Partition, CommitPoint]) -> None:
-        consumer = Consumer(self._properties)
+        consumer = self._consumer()
         try:
             offsets = [TopicPartition(p.topic, p.number, point.offset, point.metadata) for p, point in points.items()]
             answers = consumer.commit(offsets=offsets, asynchronous=False)

@@ -7,12 +7,11 @@ then asserts what the mock does instead.
 import time
 
 import pytest
-from confluent_kafka import Producer
 
 from bridge.core.delivery.commit_metadata import METADATA_BYTES_MAX, CommitMetadata, CommitPoint, encode
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition
-from tests.contract.kafka_sources import SECONDS, Committed, Reader, create, numbered, produce
+from tests.contract.kafka_sources import Committed, Reader, create, numbered, produce, write_transactions
 from tests.servers.fixtures import unique
 
 DIFFERENCES = {
@@ -103,17 +102,7 @@ async def test_records_come_in_offset_order_with_their_exact_bytes(broker, topic
 
 async def test_the_end_of_a_partition_lies_behind_transaction_markers(broker, topic, open_reader, differs):
     partition = Partition(topic, 0)
-    producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "transactional.id": unique("transaction")})
-    producer.init_transactions(SECONDS)
-    for number, commit in ((0, True), (1, False), (2, True)):
-        producer.begin_transaction()
-        producer.produce(topic, b"value-%d" % number, b"key-%d" % number, partition.number)
-        producer.flush(SECONDS)
-        if commit:
-            producer.commit_transaction(SECONDS)
-        else:
-            producer.abort_transaction(SECONDS)
-    producer.close()
+    write_transactions(broker, partition, ((0, True), (1, False), (2, True)))
     reader = await open_reader()
     await reader.until(lambda: reader.of(partition).next_offset == 6, "the end")
     assert reader.of(partition).offsets == ([0, 2, 4] if differs else [0, 4])
