@@ -109,7 +109,8 @@ class ForwardLine:
         while not self._stopping.is_set():
             self._source = await self._open_source()
             while events := await self._source.events():
-                pause = RESTART_FIRST_S
+                if not all(isinstance(event, SourceTrouble) for event in events):
+                    pause = RESTART_FIRST_S
                 for event in events:
                     self._handle(event)
                 await asyncio.sleep(0)  # senders run between batches
@@ -159,6 +160,8 @@ class ForwardLine:
             line = open_line(assigned, routed)
             self._lines[assigned.partition] = line
             self._stream(routed).attach(line, routed.mapping)
+        # A pause of the assignment before may have reached the consumer after it had changed hands already.
+        self._resume([assigned.partition for assigned in partitions])
         self._fair_share.assigned()
         if partitions:
             self._telemetry.log("info", "partitions_assigned", partitions=[str(a.partition) for a in partitions])

@@ -35,6 +35,12 @@ def events_of(messages: Sequence[Message]) -> list[SourceEvent]:
     return [*batches, *reports]
 
 
+def is_record_or_end(message: Message) -> bool:
+    """Not what Kafka has to say of anything else."""
+    error = message.error()
+    return error is None or error.code() == KafkaError._PARTITION_EOF
+
+
 def _take_out_errors(
     messages: Sequence[Message], errors: list[KafkaError | None], ends: dict[_Place, int], reports: list[SourceEvent]
 ) -> None:

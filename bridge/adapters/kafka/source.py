@@ -14,7 +14,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from bridge.adapters.kafka.columns import events_of
+from bridge.adapters.kafka.columns import events_of, is_record_or_end
 from bridge.adapters.kafka.handover import Handover
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
 from bridge.core.delivery.lanes import ROW_BYTES
@@ -28,6 +28,7 @@ GATHER_S = 0.005
 BATCH_RECORDS_MAX = 4000
 BATCH_BYTES = 256 * 1024
 """Of one hand-over. A pause comes after it: what is larger is longer to drain where the shards are slow."""
+FATAL = KafkaError(KafkaError._FATAL).name()
 LOOK_UP_S = 30.0
 """Deadline for the questions that an assignment asks (committed offsets, start offsets, metadata)."""
 
@@ -57,6 +58,7 @@ class KafkaSource:
         self._touched: set[tuple[str, int]] = set()  # assigned or taken away during the current call into the client
         self._rewind: set[tuple[str, int]] = set()
         self._record_bytes = 1024.0
+        self._fatal: str | None = None  # what the client said before it stopped for good
         self._commit_answer: Callable[[KafkaError | None, list[TopicPartition]], None] | None = None
         self._loop = handover.loop  # that of the events; the client may be made in a thread of its own
         self._closing = threading.Event()
@@ -116,6 +118,8 @@ class KafkaSource:
 
     def step(self) -> None:
         """One turn: carries out what the event loop asked for, then hands over what Kafka has."""
+        if self._fatal is not None:
+            raise KafkaException(KafkaError(KafkaError._FATAL, self._fatal))
         self._run_commands()
         if not self._handover.wait_room(POLL_S):
             return
@@ -126,6 +130,12 @@ class KafkaSource:
         count = int(max(1, min(BATCH_RECORDS_MAX, BATCH_BYTES / (self._record_bytes + ROW_BYTES))))
         events = events_of(self._ours([first, *self._consumer.consume(count, GATHER_S)]))
         self._learn_size(events)
+        self._say(events)
+
+    def _say(self, events: Sequence[SourceEvent]) -> None:
+        """Hands over; a fatal error, such as of our instance id while its last member's session goes on, ends the client."""
+        fatal = [event.message for event in events if isinstance(event, SourceTrouble) and event.code == FATAL]
+        self._fatal = fatal[0] if fatal else self._fatal
         self._handover.put(events)
 
     def _learn_size(self, events: Iterable[SourceEvent]) -> None:
@@ -154,7 +164,7 @@ class KafkaSource:
         certain = []
         for message in messages:
             place: Any = (message.topic(), message.partition())
-            if place not in changed or not _is_record_or_end(message):
+            if place not in changed or not is_record_or_end(message):
                 certain.append(message)
             elif place in self._assigned:
                 self._rewind.add(place)
@@ -272,7 +282,7 @@ class KafkaSource:
             self._commit_answer(error, partitions)
 
     def _on_error(self, error: KafkaError) -> None:
-        self._handover.put([SourceTrouble(error.name(), error.str())])
+        self._say([SourceTrouble(error.name(), error.str())])
 
     def _still_assigned(self, partitions: Collection[Partition]) -> list[TopicPartition]:
         return [TopicPartition(p.topic, p.number) for p in partitions if (p.topic, p.number) in self._assigned]
@@ -280,11 +290,6 @@ class KafkaSource:
 
 def _offsets(points: Mapping[Partition, CommitPoint]) -> list[TopicPartition]:
     return [TopicPartition(p.topic, p.number, point.offset, point.metadata) for p, point in points.items()]
-
-
-def _is_record_or_end(message: Message) -> bool:
-    error = message.error()
-    return error is None or error.code() == KafkaError._PARTITION_EOF
 
 
 def _slices(topic: str, committed: Mapping[Partition, TopicPartition]) -> int:
