@@ -1,16 +1,16 @@
 """Which partitions are read on: the records in memory stay within `buffer_bytes_max`, and a drain stays short."""
 
+from collections import defaultdict
 from collections.abc import Callable, Collection
 
-from bridge.app.partition_line import PartitionLine
+from bridge.app.partition_line import AHEAD_ROWS_MIN, PartitionLine
 from bridge.core.records import Partition
 
 FREE_PART = 4
 """A partition may hold a quarter of what is free: one that is stuck cannot take the room of its neighbours."""
 AHEAD_S = 2.0
-"""A partition is read ahead of its committable offset by what it sends in this time: more would not be faster, only
-longer to drain, and more to repeat after a crash."""
-AHEAD_ROWS_MIN = 200
+"""A partition may have open what it sends in this time: more would not be faster, only longer to drain, and more to repeat
+after a crash."""
 RECOUNT_S = 0.02
 TICK_S = 0.05
 RATE_S = 0.25
@@ -18,7 +18,10 @@ RATE_WEIGHT = 0.5
 
 
 class BackPressure:
-    """Pauses a partition above its allowance and resumes it below half of it."""
+    """Says what each partition may have open; pauses it above its allowance and resumes it below half of it.
+
+    What comes in after a pause is held by the partition's line and offered later.
+    """
 
     def __init__(
         self,
@@ -26,11 +29,14 @@ class BackPressure:
         lines: Callable[[], Collection[PartitionLine]],
         pause: Callable[[Collection[Partition]], None],
         resume: Callable[[Collection[Partition]], None],
+        offer_held: Callable[[PartitionLine], None],
     ) -> None:
+        """`offer_held` offers what a line holds, as far as it may be open."""
         self._bytes_max = bytes_max
         self._lines = lines
         self._pause = pause
         self._resume = resume
+        self._offer_held = offer_held
         self._counted_at = float("-inf")
         self._rated_at = float("-inf")
         self._outdated = False
@@ -61,12 +67,16 @@ class BackPressure:
             for line in self._lines():
                 _rate(line, now - self._rated_at)
             self._rated_at = now
+            _set_ahead(self._lines())
         self.recount()
 
     def recount(self) -> None:
-        """Counts what is buffered, and resumes what may read on."""
+        """Offers what is held as far as it may go, counts what is buffered, and resumes what may read on."""
         self._outdated = False
         lines = self._lines()
+        for line in lines:
+            if line.held:
+                self._offer_held(line)
         self.buffered_bytes = sum(line.buffered_bytes for line in lines)
         again = [line for line in lines if line.paused and line.takes_records and self._fill_level(line) <= 0.5]
         for line in again:
@@ -78,8 +88,8 @@ class BackPressure:
         """What the partition holds as part of what it may hold, in bytes or in rows, whichever is more."""
         free = max(0, self._bytes_max - self.buffered_bytes)
         bytes_allowed = max(self._bytes_max / (2 * max(1, len(self._lines()))), free / FREE_PART)
-        rows_allowed = max(AHEAD_ROWS_MIN, AHEAD_S * line.resolved_per_s)
-        return max(line.buffered_bytes / bytes_allowed, line.tracker.open_rows() / rows_allowed)
+        rows = line.tracker.open_rows() + line.held_rows
+        return max(line.buffered_bytes / bytes_allowed, rows / line.ahead_rows)
 
 
 def _rate(line: PartitionLine, seconds: float) -> None:
@@ -87,3 +97,15 @@ def _rate(line: PartitionLine, seconds: float) -> None:
     now_per_s = (resolved - line.resolved_rows) / seconds
     line.resolved_rows = resolved
     line.resolved_per_s += RATE_WEIGHT * (now_per_s - line.resolved_per_s)
+
+
+def _set_ahead(lines: Collection[PartitionLine]) -> None:
+    """Of the partitions of a stream, one that had no turn lately gets as much as the others have in the mean: else it would
+    have little to send when its turn comes."""
+    busy: dict[str, list[float]] = defaultdict(list)
+    for line in lines:
+        if line.held or line.tracker.open_rows():
+            busy[line.stream].append(line.resolved_per_s)
+    mean = {stream: sum(rates) / len(rates) for stream, rates in busy.items()}
+    for line in lines:
+        line.ahead_rows = int(max(AHEAD_ROWS_MIN, AHEAD_S * max(line.resolved_per_s, mean.get(line.stream, 0.0))))

@@ -72,7 +72,7 @@ class ForwardLine:
         self._progress = asyncio.Event()
         self._stopping = asyncio.Event()
         self._joined = False
-        self._pressure = BackPressure(limits.buffer_bytes_max, self._lines.values, self._pause, self._resume)
+        self._pressure = BackPressure(limits.buffer_bytes_max, self._lines.values, self._pause, self._resume, self._offer_held)
         self._kafka = KafkaHealth(telemetry)
         self._fair_share = FairShare(offsets, route_topic, self._lines, self._streams)
         telemetry.gauges(self._samples)
@@ -134,7 +134,7 @@ class ForwardLine:
         elif isinstance(event, PartitionFailed):
             line = self._lines.get(event.partition)
             if line is not None:
-                self._halt(line, Halt(event.reason, line.tracker.read_to, event.detail))
+                self._halt(line, Halt(event.reason, line.read_to, event.detail))
         else:
             self._kafka.trouble(event)
 
@@ -146,7 +146,6 @@ class ForwardLine:
         if not line.takes_records or self._stopping.is_set():
             return
         before = line.buffered_bytes
-        line.read_rows += len(batch)
         self._telemetry.count("bridge_records_read_total", len(batch), line.route)
         self._streams[line.stream].offer(line, batch)
         self._pressure.arrived(line, line.buffered_bytes - before)
@@ -196,9 +195,8 @@ class ForwardLine:
 
     def _halt(self, line: PartitionLine, halt: Halt) -> None:
         """The partition stands still at one record; what stands before it goes on, and so do its neighbours."""
-        if line.halt is not None and line.halt.offset <= halt.offset:
+        if not line.stand_still(halt):
             return
-        line.halt = halt
         self._pause([line.partition])
         self._telemetry.log(
             "error",
@@ -219,6 +217,9 @@ class ForwardLine:
     def _resume(self, partitions: Collection[Partition]) -> None:
         if self._source is not None:
             self._source.resume(partitions)
+
+    def _offer_held(self, line: PartitionLine) -> None:
+        self._streams[line.stream].offer_held(line)
 
     def _progressed(self) -> None:
         self._pressure.left(self._clock.monotonic())
