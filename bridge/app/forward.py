@@ -9,7 +9,7 @@ from bridge.app.back_pressure import TICK_S, BackPressure
 from bridge.app.commit import commit_what_moved
 from bridge.app.fair_share import FairShare
 from bridge.app.kafka_health import KafkaHealth
-from bridge.app.lag import lag_samples, observe_lag
+from bridge.app.lag import line_samples, observe_lag
 from bridge.app.partition_line import Halt, PartitionLine, open_line
 from bridge.app.routing import RoutedTopic
 from bridge.app.stream_line import StreamLine
@@ -72,7 +72,14 @@ class ForwardLine:
         self._progress = asyncio.Event()
         self._stopping = asyncio.Event()
         self._joined = False
-        self._pressure = BackPressure(limits.buffer_bytes_max, self._lines.values, self._pause, self._resume, self._offer_held)
+        self._pressure = BackPressure(
+            limits.buffer_bytes_max,
+            self._lines.values,
+            self._pause,
+            self._resume,
+            lambda line: self._streams[line.stream].offer_held(line),
+            lambda stream, lines: self._streams[stream].counted_rows(lines),
+        )
         self._kafka = KafkaHealth(telemetry)
         self._fair_share = FairShare(offsets, route_topic, self._lines, self._streams)
         telemetry.gauges(self._samples)
@@ -218,9 +225,6 @@ class ForwardLine:
         if self._source is not None:
             self._source.resume(partitions)
 
-    def _offer_held(self, line: PartitionLine) -> None:
-        self._streams[line.stream].offer_held(line)
-
     def _progressed(self) -> None:
         self._pressure.left(self._clock.monotonic())
         self._progress.set()
@@ -282,11 +286,7 @@ class ForwardLine:
         return {line.partition: line.halt for line in self._lines.values() if line.halt is not None}
 
     def _samples(self) -> Iterator[Sample]:
-        yield from lag_samples(self._lines.values(), self._clock.wall_ms())
-        for line in self._lines.values():
-            if line.halt is not None:
-                yield "bridge_partition_halted", (line.route, str(line.partition), line.halt.reason), 1
-        yield "bridge_buffer_bytes", (), sum(line.buffered_bytes for line in self._lines.values())
+        yield from line_samples(self._lines.values(), self._clock.wall_ms())
         for stream in self._streams.values():
             yield from stream.samples()
 

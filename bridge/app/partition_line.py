@@ -12,6 +12,8 @@ from bridge.ports import AssignedPartition
 
 AHEAD_ROWS_MIN = 200
 """So many rows a partition may always have open."""
+DONE_ROW_BYTES = 90
+"""What a resolved row above the committable offset still costs in memory: offset and timestamp (measured)."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -42,8 +44,13 @@ class PartitionLine:
     """Rows offered to the scheduler; with those unresolved, it tells the rate."""
     resolved_rows: int = 0
     resolved_per_s: float = 0.0
+    rated_at: float = float("-inf")
     ahead_rows: int = AHEAD_ROWS_MIN
     """How many rows may be open, which is above the committable offset and offered; kept by `BackPressure`."""
+    passed_rows: int = 0
+    """Open rows that do not count, where the first of them stands still; kept by `BackPressure`."""
+    stands_at: int = -1
+    stands_since: float = float("-inf")
     held: deque[SourceBatch] = field(default_factory=deque)
     """Read and not offered: nothing of it was ever attempted."""
     held_rows: int = 0
@@ -54,7 +61,14 @@ class PartitionLine:
 
     @property
     def buffered_bytes(self) -> int:
-        return self.lanes.memory_bytes + self.held_bytes
+        reads_on = self.lanes.ends_at is None  # else rows are open that are forgotten, and nothing comes any more
+        done = self.tracker.open_rows() - self.lanes.unresolved if reads_on else 0
+        return self.lanes.memory_bytes + self.held_bytes + DONE_ROW_BYTES * done
+
+    @property
+    def room(self) -> int:
+        """How many more rows may be open now; below 0 where fewer may than are."""
+        return self.ahead_rows + self.passed_rows - self.tracker.open_rows()
 
     @property
     def read_to(self) -> int:

@@ -1,7 +1,7 @@
 """One stream: finds its shards, keeps its scheduler, sends its requests."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ from bridge.core.delivery.ready_shards import NEVER
 from bridge.core.delivery.requests import Request, RequestLimits, Resolution
 from bridge.core.delivery.scheduler import Scheduler
 from bridge.core.delivery.shard_map import ShardMap
+from bridge.core.delivery.standstill import counted_rows
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import SourceBatch
 from bridge.ports import Clock, ShardDirectory, Sink, StreamDescription
@@ -105,7 +106,7 @@ class StreamLine:
 
     def offer(self, line: PartitionLine, batch: SourceBatch) -> None:
         """Records of an attached partition, in offset order."""
-        if self._scheduler is None or line.held or line.tracker.open_rows() + len(batch) > line.ahead_rows:
+        if self._scheduler is None or line.held or len(batch) > line.room:
             line.hold(batch)
             self.offer_held(line)
         else:
@@ -114,11 +115,16 @@ class StreamLine:
     def offer_held(self, line: PartitionLine) -> None:
         """Offers of what is held as much as may be open."""
         while line.held and self._scheduler is not None:
-            room = line.ahead_rows - line.tracker.open_rows()
+            room = line.room
             piece = line.take_held(room) if room >= min(len(line.held[0]), line.ahead_rows // PIECES) else None
             if piece is None:
                 return
             self._offer(self._scheduler, line, piece)
+
+    def counted_rows(self, lines: Collection[PartitionLine]) -> Mapping[PartitionLanes, int]:
+        """How many unresolved rows of these partitions count, where they stand still."""
+        scheduler = self._ready_scheduler()
+        return counted_rows(scheduler.heads(), {line.lanes: line.ahead_rows for line in lines}, len(scheduler.shard_map))
 
     def _offer(self, scheduler: Scheduler, line: PartitionLine, batch: SourceBatch) -> None:
         _, mapper = self._lines[line.lanes]

@@ -1,58 +1,20 @@
 """The forward line with a source that plays Kafka: read, held, sent, drained, committed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from bridge.app.forward import ForwardLimits, ForwardLine
 from bridge.app.partition_line import AHEAD_ROWS_MIN
-from bridge.app.routing import RoutedTopic
-from bridge.app.stream_line import StreamLine
 from bridge.core.delivery.commit_metadata import CommitPoint
-from bridge.core.delivery.mapping import KeyCache
-from bridge.core.quotas import MIB
 from bridge.core.records import Partition, PutAnswer
-from bridge.ports import Assigned, AssignedPartition, PartitionFailed, Revoking, SourceEvent
+from bridge.ports import Assigned, AssignedPartition, PartitionFailed, Revoking
+from tests.unit.app.forward_lines import Kafka, forward_line
 from tests.unit.app.lines import LoggingTelemetry
-from tests.unit.app.streams import LIMITS, SPEC, Kinesis, LoopClock
+from tests.unit.app.streams import Kinesis
 from tests.unit.core.delivery.columns import source_batch
 
 ROWS = 1000
-
-
-class Kafka:
-    """Source and offset directory: hands over what it is told to."""
-
-    def __init__(self) -> None:
-        self.pending: asyncio.Queue[Sequence[SourceEvent]] = asyncio.Queue()
-        self.paused: set[Partition] = set()
-        self.committed: dict[Partition, CommitPoint] = {}
-
-    async def events(self) -> Sequence[SourceEvent]:
-        return await self.pending.get()
-
-    def hand_over(self, *events: SourceEvent) -> None:
-        self.pending.put_nowait(events)
-
-    def pause(self, partitions: Collection[Partition]) -> None:
-        self.paused |= set(partitions)
-
-    def resume(self, partitions: Collection[Partition]) -> None:
-        self.paused -= set(partitions)
-
-    async def commit(self, points: Mapping[Partition, CommitPoint]) -> Mapping[Partition, str]:
-        self.committed |= points
-        return {}
-
-    async def close(self) -> None:
-        self.pending.put_nowait([])
-
-    async def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
-        return {}
-
-    async def partitions_of(self, wanted: Callable[[str], bool]) -> Sequence[Partition]:
-        return []
 
 
 class Slow(Kinesis):
@@ -68,27 +30,12 @@ class Bridge:
 
     def __init__(self) -> None:
         self.kafka, self.kinesis, self.telemetry = Kafka(), Slow(), LoggingTelemetry()
-        self.line = ForwardLine(
-            self._source,
-            self._stream,
-            lambda topic, slices: RoutedTopic("orders", "stream", 1.0, 0.02, SPEC),
-            self.kafka,
-            LoopClock(),
-            self.telemetry,
-            ForwardLimits(100 * MIB, 1.0, 20.0),
-        )
+        self.line = forward_line(self.kafka, self.kinesis, self.telemetry)
         self.partition = Partition("orders", 0)
         self.kafka.hand_over(
             Assigned([AssignedPartition(self.partition, 0, "", 1)]),
             source_batch([(offset, b"key-%d" % offset, b"x") for offset in range(ROWS)], self.partition),
         )
-
-    async def _source(self) -> Kafka:
-        return self.kafka
-
-    def _stream(self, stream: str, share: float) -> StreamLine:
-        ports = (self.kinesis, self.kinesis, LoopClock())
-        return StreamLine(stream, ports, self.telemetry, LIMITS, share, asyncio.Semaphore(8), KeyCache())
 
     @property
     def attempted(self) -> int:
