@@ -1,16 +1,23 @@
 """Which partitions are read on: the records in memory stay within `buffer_bytes_max`, and a drain stays short."""
 
-from collections.abc import Callable, Collection
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
 
-from bridge.app.partition_line import PartitionLine
+from bridge.app.partition_line import AHEAD_ROWS_MIN, PartitionLine
+from bridge.core.delivery.lanes import PartitionLanes
+from bridge.core.delivery.standstill import passed_rows
 from bridge.core.records import Partition
 
 FREE_PART = 4
 """A partition may hold a quarter of what is free: one that is stuck cannot take the room of its neighbours."""
 AHEAD_S = 2.0
-"""A partition is read ahead of its committable offset by what it sends in this time: more would not be faster, only
-longer to drain, and more to repeat after a crash."""
-AHEAD_ROWS_MIN = 200
+"""A partition may have open what it sends in this time: more would not be faster, only longer to drain, and more to repeat
+after a crash."""
+STUCK_S = 2.0
+"""A partition whose first open row does not move for so long has used up what it reads ahead: others of it now go past."""
+SPAN_S = 20.0
+SPAN_ROWS_MAX = 50_000
+"""How far others go past a stuck row, in time of sending and in rows: a crash, or a drain that cannot end, repeats so much."""
 RECOUNT_S = 0.02
 TICK_S = 0.05
 RATE_S = 0.25
@@ -18,7 +25,10 @@ RATE_WEIGHT = 0.5
 
 
 class BackPressure:
-    """Pauses a partition above its allowance and resumes it below half of it."""
+    """Says what each partition may have open; pauses it above its allowance and resumes it below half of it.
+
+    What comes in after a pause is held by the partition's line and offered later.
+    """
 
     def __init__(
         self,
@@ -26,11 +36,16 @@ class BackPressure:
         lines: Callable[[], Collection[PartitionLine]],
         pause: Callable[[Collection[Partition]], None],
         resume: Callable[[Collection[Partition]], None],
+        offer_held: Callable[[PartitionLine], None],
+        counted_rows: Callable[[str, Collection[PartitionLine]], Mapping[PartitionLanes, int]],
     ) -> None:
+        """`offer_held` offers what a line holds, as far as it may be open; `counted_rows` is asked by stream."""
         self._bytes_max = bytes_max
         self._lines = lines
         self._pause = pause
         self._resume = resume
+        self._offer_held = offer_held
+        self._counted_rows = counted_rows
         self._counted_at = float("-inf")
         self._rated_at = float("-inf")
         self._outdated = False
@@ -53,20 +68,26 @@ class BackPressure:
             self.tick(now)
 
     def tick(self, now: float) -> None:
-        """To be called now and then: the last of many resolved records must not leave a partition paused."""
-        if not self._outdated:
+        """To be called now and then: the last of many resolved records must not leave a partition paused, and one that stands
+        still is told by time alone."""
+        if now - self._rated_at >= RATE_S:
+            self._rated_at = now
+            for line in self._lines():
+                _rate(line, now)
+            _set_ahead(self._lines())
+            self._let_pass([line for line in self._lines() if _is_stuck(line, now)])
+        elif not self._outdated:
             return
         self._counted_at = now
-        if now - self._rated_at >= RATE_S:
-            for line in self._lines():
-                _rate(line, now - self._rated_at)
-            self._rated_at = now
         self.recount()
 
     def recount(self) -> None:
-        """Counts what is buffered, and resumes what may read on."""
+        """Offers what is held as far as it may go, counts what is buffered, and resumes what may read on."""
         self._outdated = False
         lines = self._lines()
+        for line in lines:
+            if line.held:
+                self._offer_held(line)
         self.buffered_bytes = sum(line.buffered_bytes for line in lines)
         again = [line for line in lines if line.paused and line.takes_records and self._fill_level(line) <= 0.5]
         for line in again:
@@ -74,16 +95,53 @@ class BackPressure:
         if again:
             self._resume([line.partition for line in again])
 
+    def _let_pass(self, stuck: Collection[PartitionLine]) -> None:
+        """Others go past the rows at which these partitions stand still; a partition that moves again catches up first."""
+        by_stream: dict[str, list[PartitionLine]] = defaultdict(list)
+        for line in self._lines():
+            line.passed_rows = 0
+        for line in stuck:
+            by_stream[line.stream].append(line)
+        for stream, lines in by_stream.items():
+            counted = self._counted_rows(stream, lines)
+            for line in lines:
+                span = min(SPAN_ROWS_MAX, int(line.ahead_rows * SPAN_S / AHEAD_S))
+                passed = passed_rows(line.tracker.open_rows(), line.lanes.unresolved, counted[line.lanes])
+                line.passed_rows = max(0, min(passed, span - line.ahead_rows))
+
     def _fill_level(self, line: PartitionLine) -> float:
         """What the partition holds as part of what it may hold, in bytes or in rows, whichever is more."""
         free = max(0, self._bytes_max - self.buffered_bytes)
         bytes_allowed = max(self._bytes_max / (2 * max(1, len(self._lines()))), free / FREE_PART)
-        rows_allowed = max(AHEAD_ROWS_MIN, AHEAD_S * line.resolved_per_s)
-        return max(line.buffered_bytes / bytes_allowed, line.tracker.open_rows() / rows_allowed)
+        rows = line.ahead_rows - line.room + line.held_rows
+        return max(line.buffered_bytes / bytes_allowed, rows / line.ahead_rows)
 
 
-def _rate(line: PartitionLine, seconds: float) -> None:
+def _rate(line: PartitionLine, now: float) -> None:
+    """From time in which something was resolved: a partition that has nothing, or is stuck, has not become slower."""
     resolved = line.read_rows - line.lanes.unresolved
-    now_per_s = (resolved - line.resolved_rows) / seconds
-    line.resolved_rows = resolved
+    if resolved == line.resolved_rows and line.rated_at >= 0:
+        return
+    now_per_s = (resolved - line.resolved_rows) / (now - line.rated_at)
+    line.resolved_rows, line.rated_at = resolved, now
     line.resolved_per_s += RATE_WEIGHT * (now_per_s - line.resolved_per_s)
+
+
+def _is_stuck(line: PartitionLine, now: float) -> bool:
+    """Whether its first open row has not moved for long."""
+    committable = line.tracker.committable()
+    if committable != line.stands_at or not line.tracker.open_rows():
+        line.stands_at, line.stands_since = committable, now
+    return now - line.stands_since >= STUCK_S
+
+
+def _set_ahead(lines: Collection[PartitionLine]) -> None:
+    """Of the partitions of a stream, one that had no turn lately gets as much as the others have in the mean: else it would
+    have little to send when its turn comes."""
+    busy: dict[str, list[float]] = defaultdict(list)
+    for line in lines:
+        if line.held or line.tracker.open_rows():
+            busy[line.stream].append(line.resolved_per_s)
+    mean = {stream: sum(rates) / len(rates) for stream, rates in busy.items()}
+    for line in lines:
+        line.ahead_rows = int(max(AHEAD_ROWS_MIN, AHEAD_S * max(line.resolved_per_s, mean.get(line.stream, 0.0))))

@@ -9,7 +9,7 @@ from bridge.app.back_pressure import TICK_S, BackPressure
 from bridge.app.commit import commit_what_moved
 from bridge.app.fair_share import FairShare
 from bridge.app.kafka_health import KafkaHealth
-from bridge.app.lag import lag_samples, observe_lag
+from bridge.app.lag import line_samples, observe_lag
 from bridge.app.partition_line import Halt, PartitionLine, open_line
 from bridge.app.routing import RoutedTopic
 from bridge.app.stream_line import StreamLine
@@ -72,7 +72,14 @@ class ForwardLine:
         self._progress = asyncio.Event()
         self._stopping = asyncio.Event()
         self._joined = False
-        self._pressure = BackPressure(limits.buffer_bytes_max, self._lines.values, self._pause, self._resume)
+        self._pressure = BackPressure(
+            limits.buffer_bytes_max,
+            self._lines.values,
+            self._pause,
+            self._resume,
+            lambda line: self._streams[line.stream].offer_held(line),
+            lambda stream, lines: self._streams[stream].counted_rows(lines),
+        )
         self._kafka = KafkaHealth(telemetry)
         self._fair_share = FairShare(offsets, route_topic, self._lines, self._streams)
         telemetry.gauges(self._samples)
@@ -135,7 +142,7 @@ class ForwardLine:
         elif isinstance(event, PartitionFailed):
             line = self._lines.get(event.partition)
             if line is not None:
-                self._halt(line, Halt(event.reason, line.tracker.read_to, event.detail))
+                self._halt(line, Halt(event.reason, line.read_to, event.detail))
         else:
             self._kafka.trouble(event)
 
@@ -147,7 +154,6 @@ class ForwardLine:
         if not line.takes_records or self._stopping.is_set():
             return
         before = line.buffered_bytes
-        line.read_rows += len(batch)
         self._telemetry.count("bridge_records_read_total", len(batch), line.route)
         self._streams[line.stream].offer(line, batch)
         self._pressure.arrived(line, line.buffered_bytes - before)
@@ -199,9 +205,8 @@ class ForwardLine:
 
     def _halt(self, line: PartitionLine, halt: Halt) -> None:
         """The partition stands still at one record; what stands before it goes on, and so do its neighbours."""
-        if line.halt is not None and line.halt.offset <= halt.offset:
+        if not line.stand_still(halt):
             return
-        line.halt = halt
         self._pause([line.partition])
         self._telemetry.log(
             "error",
@@ -284,11 +289,7 @@ class ForwardLine:
         return {line.partition: line.halt for line in self._lines.values() if line.halt is not None}
 
     def _samples(self) -> Iterator[Sample]:
-        yield from lag_samples(self._lines.values(), self._clock.wall_ms())
-        for line in self._lines.values():
-            if line.halt is not None:
-                yield "bridge_partition_halted", (line.route, str(line.partition), line.halt.reason), 1
-        yield "bridge_buffer_bytes", (), sum(line.buffered_bytes for line in self._lines.values())
+        yield from line_samples(self._lines.values(), self._clock.wall_ms())
         for stream in self._streams.values():
             yield from stream.samples()
 

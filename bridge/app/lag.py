@@ -1,7 +1,7 @@
 """How far each partition is behind its end, true also for one that is idle, paused or halted."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from bridge.app.partition_line import PartitionLine
 from bridge.app.telemetry import Sample
@@ -36,6 +36,15 @@ async def observe_lag(
                 line.saw_end(end, wall_ms)
         if ends or not lines:
             on_answer()
+
+
+def line_samples(lines: Collection[PartitionLine], wall_ms: float) -> Iterator[Sample]:
+    """All gauges that partitions have."""
+    yield from lag_samples(lines, wall_ms)
+    for line in lines:
+        if line.halt is not None:
+            yield "bridge_partition_halted", (line.route, str(line.partition), line.halt.reason), 1
+    yield "bridge_buffer_bytes", (), sum(line.buffered_bytes for line in lines)
 
 
 def lag_samples(lines: Iterable[PartitionLine], wall_ms: float) -> Iterator[Sample]:

@@ -1,5 +1,6 @@
 """One assigned partition on its way to its stream."""
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from bridge.app.routing import RoutedTopic
@@ -8,6 +9,11 @@ from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, en
 from bridge.core.delivery.lanes import ROW_BYTES, PartitionLanes
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import AssignedPartition
+
+AHEAD_ROWS_MIN = 200
+"""So many rows a partition may always have open."""
+DONE_ROW_BYTES = 90
+"""What a resolved row above the committable offset still costs in memory: offset and timestamp (measured)."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,33 +41,77 @@ class PartitionLine:
     paused: bool = False
     draining: bool = False
     read_rows: int = 0
-    """Rows handed to the stream; with those unresolved, it tells the rate."""
+    """Rows offered to the scheduler; with those unresolved, it tells the rate."""
     resolved_rows: int = 0
     resolved_per_s: float = 0.0
-    unmapped: list[SourceBatch] = field(default_factory=list)
-    """Read before the stream was known."""
-    unmapped_bytes: int = 0
+    rated_at: float = float("-inf")
+    ahead_rows: int = AHEAD_ROWS_MIN
+    """How many rows may be open, which is above the committable offset and offered; kept by `BackPressure`."""
+    passed_rows: int = 0
+    """Open rows that do not count, where the first of them stands still; kept by `BackPressure`."""
+    stands_at: int = -1
+    stands_since: float = float("-inf")
+    held: deque[SourceBatch] = field(default_factory=deque)
+    """Read and not offered: nothing of it was ever attempted."""
+    held_rows: int = 0
+    held_bytes: int = 0
     end_offset: int | None = None
     behind_since_ms: float | None = None
     """When the end of the partition was first seen above everything read, while nothing read waited."""
 
     @property
     def buffered_bytes(self) -> int:
-        return self.lanes.memory_bytes + self.unmapped_bytes
+        reads_on = self.lanes.ends_at is None  # else rows are open that are forgotten, and nothing comes any more
+        done = self.tracker.open_rows() - self.lanes.unresolved if reads_on else 0
+        return self.lanes.memory_bytes + self.held_bytes + DONE_ROW_BYTES * done
+
+    @property
+    def room(self) -> int:
+        """How many more rows may be open now; below 0 where fewer may than are."""
+        return self.ahead_rows + self.passed_rows - self.tracker.open_rows()
+
+    @property
+    def read_to(self) -> int:
+        """Next offset to read."""
+        return self.held[-1].next_offset if self.held else self.tracker.read_to
 
     @property
     def takes_records(self) -> bool:
         return self.halt is None and not self.draining
 
     def hold(self, batch: SourceBatch) -> None:
-        """Keeps a batch until the stream is known."""
-        self.unmapped.append(batch)
-        self.unmapped_bytes += sum(len(value) for value in batch.values if value is not None) + ROW_BYTES * len(batch)
+        """Keeps what is new of a batch until it may be offered."""
+        new = batch.starting_at(self.read_to)
+        if len(new) or new.next_offset > self.read_to:
+            self.held.append(new)
+            self.held_rows += len(new)
+            self.held_bytes += _bytes_of(new)
 
-    def take_unmapped(self) -> list[SourceBatch]:
-        """What `hold` kept, once."""
-        batches, self.unmapped, self.unmapped_bytes = self.unmapped, [], 0
-        return batches
+    def take_held(self, rows: int) -> SourceBatch | None:
+        """The oldest of what is held, up to so many rows of one batch."""
+        if not self.held:
+            return None
+        batch = self.held.popleft()
+        if len(batch) > rows:
+            batch, rest = batch.split(rows)
+            self.held.appendleft(rest)
+        self.held_rows -= len(batch)
+        self.held_bytes -= _bytes_of(batch)
+        return batch
+
+    def drop_held(self) -> None:
+        """What is held will not be offered: whoever has the partition next reads it again."""
+        self.held.clear()
+        self.held_rows = self.held_bytes = 0
+
+    def stand_still(self, halt: Halt) -> bool:
+        """Halts here, unless the partition does so at or below this already. What is held below still goes."""
+        if self.halt is not None and self.halt.offset <= halt.offset:
+            return False
+        self.halt = halt
+        if self.tracker.read_to >= halt.offset:
+            self.drop_held()
+        return True
 
     def commit_point(self) -> CommitPoint:
         """What may be committed now."""
@@ -75,7 +125,7 @@ class PartitionLine:
         was first seen above what was read.
         """
         committable = self.tracker.committable()
-        end = max(self.end_offset or 0, self.tracker.read_to)
+        end = max(self.end_offset or 0, self.read_to)
         if end <= committable:
             return 0, 0.0
         since = self._oldest_ms()
@@ -84,16 +134,25 @@ class PartitionLine:
     def saw_end(self, end_offset: int, wall_ms: float) -> None:
         """The end offset that Kafka names now."""
         self.end_offset = max(self.end_offset or 0, end_offset)
-        unread = end_offset > self.tracker.read_to and self.tracker.oldest_unresolved_ms() is None
+        unread = end_offset > self.read_to and self._oldest_read_ms() is None
         self.behind_since_ms = (self.behind_since_ms or wall_ms) if unread else None
 
     def _oldest_ms(self) -> float | None:
-        oldest: float | None = self.tracker.oldest_unresolved_ms()
+        oldest: float | None = self._oldest_read_ms()
         if oldest is None and self.halt is not None:
             oldest = self.halt.timestamp_ms
-        if oldest is None and self.unmapped:
-            oldest = next((batch.timestamps_ms[0] for batch in self.unmapped if len(batch)), None)
         return self.behind_since_ms if oldest is None else oldest
+
+    def _oldest_read_ms(self) -> int | None:
+        """Timestamp of the oldest record that was read and is not acked."""
+        oldest = self.tracker.oldest_unresolved_ms()
+        if oldest is None:
+            oldest = next((batch.timestamps_ms[0] for batch in self.held if len(batch)), None)
+        return oldest
+
+
+def _bytes_of(batch: SourceBatch) -> int:
+    return sum(map(len, filter(None, batch.values))) + ROW_BYTES * len(batch)
 
 
 def open_line(assigned: AssignedPartition, routed: RoutedTopic) -> PartitionLine:

@@ -1,7 +1,7 @@
 """One stream: finds its shards, keeps its scheduler, sends its requests."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ from bridge.core.delivery.ready_shards import NEVER
 from bridge.core.delivery.requests import Request, RequestLimits, Resolution
 from bridge.core.delivery.scheduler import Scheduler
 from bridge.core.delivery.shard_map import ShardMap
+from bridge.core.delivery.standstill import counted_rows
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import SourceBatch
 from bridge.ports import Clock, ShardDirectory, Sink, StreamDescription
@@ -24,6 +25,8 @@ REFRESH_S = 60.0
 REFRESH_PAUSE_S = 1.0
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 30.0
+PIECES = 8
+"""What is held is offered in pieces of at least this part of what may be open: many small batches cost more than they help."""
 
 
 class StreamLine:
@@ -103,20 +106,39 @@ class StreamLine:
 
     def offer(self, line: PartitionLine, batch: SourceBatch) -> None:
         """Records of an attached partition, in offset order."""
-        if self._scheduler is None:
+        if self._scheduler is None or line.held or len(batch) > line.room:
             line.hold(batch)
-            return
+            self.offer_held(line)
+        else:
+            self._offer(self._scheduler, line, batch)
+
+    def offer_held(self, line: PartitionLine) -> None:
+        """Offers of what is held as much as may be open."""
+        while line.held and self._scheduler is not None:
+            room = line.room
+            piece = line.take_held(room) if room >= min(len(line.held[0]), line.ahead_rows // PIECES) else None
+            if piece is None:
+                return
+            self._offer(self._scheduler, line, piece)
+
+    def counted_rows(self, lines: Collection[PartitionLine]) -> Mapping[PartitionLanes, int]:
+        """How many unresolved rows of these partitions count, where they stand still."""
+        scheduler = self._ready_scheduler()
+        return counted_rows(scheduler.heads(), {line.lanes: line.ahead_rows for line in lines}, len(scheduler.shard_map))
+
+    def _offer(self, scheduler: Scheduler, line: PartitionLine, batch: SourceBatch) -> None:
         _, mapper = self._lines[line.lanes]
         mapped, rejection = mapper.map(line.tracker.unseen(batch), line.lanes)
         line.tracker.admit(mapped)
+        line.read_rows += len(mapped)
         if len(mapped):
-            self._scheduler.offer(mapped, self._clock.monotonic())
+            scheduler.offer(mapped, self._clock.monotonic())
             self._wake.set()
         if rejection is not None:
             self.on_halt(line, Halt(rejection.reason, rejection.offset, rejection.detail, rejection.timestamp_ms))
 
     def _truncate(self, line: PartitionLine, offset: int) -> None:
-        line.take_unmapped()
+        line.drop_held()
         if self._scheduler is not None:
             self._scheduler.truncate(line.lanes, offset)
 
@@ -149,9 +171,7 @@ class StreamLine:
         self._adopt(description)
         self._telemetry.log("info", "stream_ready", stream=self.stream, shards=len(description.shard_map))
         for line, _ in list(self._lines.values()):
-            for batch in line.take_unmapped():
-                if line.takes_records:
-                    self.offer(line, batch)
+            self.offer_held(line)
         self.on_progress()
 
     def _adopt(self, description: StreamDescription) -> None:

@@ -51,6 +51,13 @@ class SourceBatch:
             self.values[first:],
         )
 
+    def split(self, rows: int) -> "tuple[SourceBatch, SourceBatch]":
+        """The first rows, and the rest, of which there must be some."""
+        offsets, times, keys, values = self.offsets, self.timestamps_ms, self.keys, self.values
+        head = SourceBatch(self.partition, offsets[rows], offsets[:rows], times[:rows], keys[:rows], values[:rows])
+        rest = SourceBatch(self.partition, self.next_offset, offsets[rows:], times[rows:], keys[rows:], values[rows:])
+        return head, rest
+
 
 class Outcome(IntEnum):
     """What became of one attempt to put a record, classed by what to do next."""

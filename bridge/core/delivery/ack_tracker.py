@@ -56,7 +56,7 @@ class AckTracker:
     def open_rows(self) -> int:
         """Rows above the committable offset, resolved ones too: about what a crash repeats."""
         self.committable()  # lets go of batches that are done
-        return self._rows
+        return self._rows - self._batches[0].resolved.find(0) if self._batches else 0
 
     def oldest_unresolved_ms(self) -> int | None:
         """Kafka timestamp of the first unresolved row that was read, in milliseconds; None while there is none."""

@@ -6,7 +6,8 @@ filled, so a full shard never holds up a request. This is the only place that de
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from bridge.core.delivery.budgets import Budget, FastestRoundTrip
 from bridge.core.delivery.lanes import (
@@ -25,6 +26,7 @@ from bridge.core.delivery.lanes import (
 )
 from bridge.core.delivery.ready_shards import NEVER, ReadyShards
 from bridge.core.delivery.requests import Request, RequestLimits, Resolution
+from bridge.core.delivery.resting_rows import RestingRows
 from bridge.core.delivery.shard_map import Places, ShardMap
 from bridge.core.delivery.shard_queues import Backoff, ShardQueue
 from bridge.core.records import Outcome, PutAnswer
@@ -48,6 +50,7 @@ class Scheduler:
         self._queues: list[ShardQueue] = []
         self._shards = ReadyShards()
         self._singly: deque[Row] = deque()  # of a request that was rejected as a whole: one request each
+        self._resting = RestingRows()
         self._under_way: set[Request] = set()
         self._fastest = FastestRoundTrip()
         self._backoff = Backoff()
@@ -95,6 +98,7 @@ class Scheduler:
             for row in out:
                 forget_head(row)
             queue.ready.finish_first(lanes_of)
+        self._resting.truncate(lanes_of)
         self._singly = deque(wanted_heads(self._singly))
 
     def under_way_to(self, lanes_of: PartitionLanes) -> int:
@@ -129,14 +133,17 @@ class Scheduler:
         """
         if self._backoff.until > now:
             return self._backoff.until
+        if rested := self._resting.due(now):
+            self._put_back(rested, now)
         if single := self._next_single(now):
             return self._sent(single, now)
         worth_it = max(self._limits.records_max, RUN_ROWS * len(self._shards))
         if now < self._send_at and self._ready_rows < worth_it and not self._singly:
-            return self._send_at
+            return min(self._send_at, self._resting.next_due())
         sendable, chosen = self._shards.choose(self._limits.records_max, now)
         if not sendable:
-            return min([self._shards.opens_at(), *(self._queue_of(row).wake_at(now) for row in self._singly)])
+            singly = (self._queue_of(row).wake_at(now) for row in self._singly)
+            return min([self._shards.opens_at(), self._resting.next_due(), *singly])
         if now < self._send_at and sendable < self._limits.records_max:
             self._shards.put_back([queue for queue, _ in chosen])
             return self._send_at
@@ -184,6 +191,7 @@ class Scheduler:
             if answer.shard_ids[first:end].count(shard_id) != end - first
             for i in range(first, end)
         )
+        self._resting.stored(resolution.stored)
         self._free(advance(resolution.stored))
         self._send_at = min(self._send_at, now + self._linger_s / GATHER_PART)
         return resolution
@@ -218,34 +226,28 @@ class Scheduler:
     def _resolve_singly(self, request: Request, answer: PutAnswer, resolution: Resolution, now: float) -> None:
         again: list[Row] = []
         for shard_id, first, end in request.runs:
-            throttled = failed = 0
+            throttled, failed, stored = 0, list[Row](), len(resolution.stored)
             for row, outcome in zip(request.rows[first:end], answer.outcomes[first:end], strict=True):
                 if outcome == Outcome.STORED:
                     resolution.stored.append(row)
                 elif outcome == Outcome.REJECTED:
                     self._reject(row, answer.code, resolution)
-                else:
+                elif outcome == Outcome.THROTTLED:
                     again.append(row)
+                    throttled += 1
+                else:
+                    failed.append(row)
                     if outcome == Outcome.UNKNOWN:
                         resolution.unknown.append(row)
-                    throttled += outcome == Outcome.THROTTLED
-                    failed += outcome != Outcome.THROTTLED
-            self._learn(self._by_id.get(shard_id), throttled, failed, now)
+            if failed and (len(resolution.stored) > stored or all(map(self._resting.knows, failed))):
+                self._resting.rest(heads_to_try_again(failed), now)
+                failed = []
+            again += failed
+            if queue := self._by_id.get(shard_id):  # else it is closed by now
+                queue.learn(throttled, len(failed), now)
             if throttled:
                 resolution.throttled[shard_id] = throttled
         self._retry(again, now)
-
-    @staticmethod
-    def _learn(queue: ShardQueue | None, throttled: int, failed: int, now: float) -> None:
-        """What a shard's answers say about its rate; a shard that is closed by now (None) has nothing to learn."""
-        if queue is None:
-            return
-        if throttled:
-            queue.budget.throttled(now)
-        if failed:
-            queue.backoff.failed(now)
-        elif queue.backoff.until <= now:
-            queue.backoff.succeeded()
 
     def _reject(self, row: Row, code: str, resolution: Resolution) -> None:
         resolution.rejected.append((row, code))
@@ -254,9 +256,12 @@ class Scheduler:
 
     def _retry(self, rows: list[Row], now: float) -> None:
         """Back to the front: they are the heads of their lanes, and the oldest of their shard."""
-        for row in reversed(heads_to_try_again(rows)):
+        self._put_back(heads_to_try_again(rows), now)
+
+    def _put_back(self, rows: list[Row], now: float) -> None:
+        for row in reversed(rows):
             queue = self._queue_of(row)
-            queue.ready.put_back([row])
+            queue.ready.insert(row)
             self._ready_rows += 1
             self._shards.add(queue)
         self._send_at = min(self._send_at, now + self._linger_s)
@@ -277,7 +282,14 @@ class Scheduler:
     def _queue_of(self, row: Row) -> ShardQueue:
         return self._queues[self._places.of([row[ROW_HASH_KEY]])[0]]
 
-    # -- what the metrics ask
+    # -- what others ask
+
+    def heads(self) -> Iterator[tuple[str, Row]]:
+        """The first row of every lane, with its shard."""
+        for queue in self._queues:
+            yield from ((queue.shard_id, row) for row in queue.ready)
+        for row in chain(self._singly, self._resting, *(request.rows for request in self._under_way)):
+            yield self._queue_of(row).shard_id, row
 
     def used_ratios(self, now: float) -> dict[str, float]:
         """Part of each shard's ceiling that the last second took."""

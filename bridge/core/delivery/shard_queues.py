@@ -78,6 +78,14 @@ class ReadyRows:
         """In this order before all others but those of older batches."""
         self.offered.extendleft(reversed(rows))
 
+    def insert(self, row: Row) -> None:
+        """Behind what is older. Of several requests that were refused, the last one's rows must not always go first."""
+        offered, older, place = self.offered, deque[Row](), _place(row)
+        while offered and _place(offered[0]) < place:
+            older.append(offered.popleft())
+        offered.appendleft(row)
+        offered.extendleft(reversed(older))
+
     def take_out(self, wanted: Callable[[Row], bool]) -> list[Row]:
         """Removes the rows that are not wanted any more, and returns them."""
         out = [row for row in self if not wanted(row)]
@@ -104,6 +112,10 @@ class ReadyRows:
         return freed if freed and freed[0][0].age < offered[0][0].age else offered
 
 
+def _place(row: Row) -> tuple[int, int]:
+    return row[0].age, row[0].offsets[row[1]]
+
+
 class ShardQueue:
     """Heads of lanes that are ready to go to one shard, behind the shard's budget."""
 
@@ -128,6 +140,15 @@ class ShardQueue:
         if self.ready.first()[ROW_SIZE] > second_bytes and not self.budget.untouched(now):
             return None
         return min(records, ready), slot_bytes, second_bytes
+
+    def learn(self, throttled: int, failed: int, now: float) -> None:
+        """What an answer says about the shard: how many of its records it throttled, how many failed for another reason."""
+        if throttled:
+            self.budget.throttled(now)
+        if failed:
+            self.backoff.failed(now)
+        elif self.backoff.until <= now:
+            self.backoff.succeeded()
 
     def wake_at(self, now: float) -> float:
         """When more may be sendable than now."""

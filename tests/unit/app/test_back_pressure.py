@@ -1,15 +1,17 @@
 """Which partitions wait: only those above their allowance, and none for ever."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.app.back_pressure import RATE_S, RECOUNT_S, TICK_S, BackPressure
-from bridge.app.partition_line import Halt, PartitionLine
-from bridge.core.delivery.lanes import ROW_BYTES, MappedBatch
+from bridge.app.back_pressure import RATE_S, RECOUNT_S, SPAN_ROWS_MAX, STUCK_S, TICK_S, BackPressure
+from bridge.app.partition_line import AHEAD_ROWS_MIN, DONE_ROW_BYTES, Halt, PartitionLine
+from bridge.core.delivery.lanes import ROW_BYTES, MappedBatch, PartitionLanes
 from bridge.core.records import Partition
 from tests.unit.app.lines import admit, new_line, resolve
+from tests.unit.core.delivery.columns import source_batch
 
 BYTES_MAX = 100_000
 
@@ -21,7 +23,13 @@ class Pressure:
         self.lines = {line.partition: line for line in lines}
         self.paused: set[Partition] = set()
         self.calls = 0
-        self.pressure = BackPressure(bytes_max, self.lines.values, self._pause, self._resume)
+        self.offering: list[PartitionLine] = []
+        self.counted: dict[PartitionLanes, int] = {}
+        self.pressure = BackPressure(bytes_max, self.lines.values, self._pause, self._resume, self.offering.append, self._count)
+
+    def _count(self, stream: str, lines: Collection[PartitionLine]) -> Mapping[PartitionLanes, int]:
+        """As told, else every unresolved row counts."""
+        return {line.lanes: self.counted.get(line.lanes, line.lanes.unresolved) for line in lines}
 
     def _pause(self, partitions: Collection[Partition]) -> None:
         self.calls += 1
@@ -128,6 +136,106 @@ def test_a_fast_partition_may_read_further_ahead():
     assert 700 < line.resolved_per_s <= 800
     pressure.arrive(line, list(range(offset, offset + 1000)), 1)
     assert pressure.paused == set()
+
+
+def test_what_is_held_counts_and_is_offered_before_others_read_on():
+    line, other = new_line(0), new_line(1)
+    pressure = Pressure(line, other, bytes_max=10**9)
+    batch = pressure.arrive(line, list(range(150)), 1)
+    line.hold(source_batch([(150 + i, b"k", b"x" * 100) for i in range(100)], line.partition))
+    pressure.pressure.arrived(line, 0)
+    assert pressure.paused == {line.partition}
+    for row in range(150):
+        resolve(line, batch, row)
+    pressure.pressure.left(1.0)
+    assert (pressure.offering, pressure.paused) == ([line], set()), "a hundred rows are half of its allowance"
+    assert pressure.pressure.buffered_bytes == line.buffered_bytes == line.held_bytes == 100 * (100 + ROW_BYTES)
+
+
+def test_many_held_bytes_pause_as_offered_ones_do():
+    line = new_line()
+    pressure = Pressure(line)
+    line.hold(source_batch([(0, b"k", b"x" * BYTES_MAX)], line.partition))
+    pressure.pressure.arrived(line, line.buffered_bytes)
+    assert pressure.paused == {line.partition}
+
+
+def move(pressure: Pressure, line: PartitionLine, rows: int) -> None:
+    """So many records come in and are confirmed."""
+    batch = pressure.arrive(line, list(range(line.tracker.read_to, line.tracker.read_to + rows)), 1)
+    for row in range(rows):
+        resolve(line, batch, row)
+
+
+def test_a_partition_that_had_no_turn_may_have_open_what_its_neighbours_have():
+    fast, late, idle, elsewhere = lines = [new_line(number) for number in range(4)]
+    elsewhere.stream = "another"
+    pressure = Pressure(*lines, bytes_max=10**9)
+    for line in (late, elsewhere):
+        pressure.arrive(line, [0], 1)
+    for tick in range(12):
+        move(pressure, fast, 500)
+        pressure.arrive(fast, [fast.tracker.read_to], 1)
+        pressure.pressure.left(1.0 + tick * RATE_S)
+    assert 3900 < fast.ahead_rows <= 4010
+    assert late.ahead_rows == idle.ahead_rows == pytest.approx(fast.ahead_rows / 2, rel=0.01), "the mean of fast and late"
+    assert elsewhere.ahead_rows == AHEAD_ROWS_MIN
+
+
+def test_a_partition_that_stands_still_goes_past_what_is_stuck_until_it_moves():
+    line, other = new_line(0), new_line(1)
+    pressure = Pressure(line, other, bytes_max=10**9)
+    batch = pressure.arrive(line, list(range(200)), 1)
+    pressure.arrive(line, [200], 1)
+    assert pressure.paused == {line.partition}
+    pressure.counted[line.lanes] = 5
+    pressure.pressure.tick(1.0)
+    for row in range(50, 200):
+        resolve(line, batch, row)
+    pressure.pressure.tick(1.0 + STUCK_S - 0.01)
+    assert (line.passed_rows, pressure.paused) == (0, {line.partition})
+    pressure.pressure.tick(1.0 + STUCK_S + RATE_S)
+    assert line.passed_rows == 201 - 5, "but five count"
+    assert (line.room, pressure.paused) == (line.ahead_rows - 5, set())
+    resolve(line, batch, 0)
+    pressure.pressure.tick(1.0 + STUCK_S + 2 * RATE_S)
+    assert line.passed_rows == 0
+    assert line.room < line.ahead_rows - 150
+
+
+def test_going_past_has_a_bound_in_rows():
+    line = new_line()
+    pressure = Pressure(line, bytes_max=10**9)
+    batch = pressure.arrive(line, list(range(60_000)), 1)
+    for row in range(1, 60_000):
+        resolve(line, batch, row)
+    for tick in range(20):
+        pressure.pressure.tick(1.0 + tick * RATE_S)
+    line.resolved_per_s = 10_000.0
+    for tick in range(20, 40):
+        pressure.pressure.tick(1.0 + tick * RATE_S)
+    assert line.ahead_rows + line.passed_rows == SPAN_ROWS_MAX
+    assert line.room == SPAN_ROWS_MAX - 60_000
+
+
+def test_an_idle_partition_does_not_stand_still():
+    line = new_line()
+    pressure = Pressure(line)
+    pressure.pressure.tick(1.0)
+    pressure.pressure.tick(1.0 + 10 * STUCK_S)
+    pressure.arrive(line, [0], 1)
+    pressure.pressure.tick(1.0 + 10 * STUCK_S + RATE_S)
+    assert line.passed_rows == 0
+
+
+def test_rows_that_are_done_above_the_committable_offset_cost_memory_too():
+    line = new_line()
+    batch = admit(line, [0, 1, 2])
+    resolve(line, batch, 1)
+    resolve(line, batch, 2)
+    assert line.buffered_bytes == batch.sizes[0] + ROW_BYTES + 2 * DONE_ROW_BYTES
+    resolve(line, batch, 0)
+    assert line.buffered_bytes == 0
 
 
 STEPS = st.lists(

@@ -63,13 +63,29 @@ def test_records_that_are_not_read_count_from_when_they_were_first_seen():
 def test_records_that_wait_for_their_stream_count_by_their_age():
     line = new_line()
     line.hold(SourceBatch(line.partition, 0))
-    line.hold(source_batch([(0, b"k", b"xx"), (1, None, None)], line.partition))
-    line.saw_end(2, NOW_MS)
-    assert line.lag(NOW_MS) == (2, 60.0)
+    assert not line.held, "nothing new"
+    line.hold(SourceBatch(line.partition, 1))
+    line.hold(source_batch([(1, b"k", b"xx"), (2, None, None)], line.partition))
+    line.saw_end(3, NOW_MS)
+    assert line.lag(NOW_MS) == pytest.approx((3, 59.999))
+    line.saw_end(4, NOW_MS)
+    assert line.lag(NOW_MS + 1000) == pytest.approx((4, 60.999)), "the record that waits is older than the unread one"
     assert line.buffered_bytes > 2
-    assert [len(batch) for batch in line.take_unmapped()] == [0, 2]
-    assert line.take_unmapped() == []
+    assert [len(batch) for batch in (line.take_held(5), line.take_held(5)) if batch is not None] == [0, 2]
+    assert line.take_held(5) is None
     assert line.buffered_bytes == 0
+
+
+def test_held_records_are_behind_those_that_were_offered():
+    line = new_line()
+    batch = admit(line, [0, 1])
+    line.hold(source_batch([(2, b"k", b"x"), (3, b"k", b"x")], line.partition))
+    assert line.lag(NOW_MS) == (4, 60.0)
+    for row in range(2):
+        resolve(line, batch, row)
+    assert line.lag(NOW_MS) == pytest.approx((2, 59.998))
+    line.halt = Halt("offset_out_of_range", 4, "gone")
+    assert line.lag(NOW_MS) == pytest.approx((2, 59.998)), "what is held below a halt still goes"
 
 
 def test_a_halted_partition_ages_with_the_record_it_stands_at():

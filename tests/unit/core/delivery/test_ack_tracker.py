@@ -75,3 +75,13 @@ def test_first_unattempted_is_above_every_row_that_was_stored_or_waits_to_be_sen
     assert tracker.first_unattempted() == 2
     acknowledge(second.take_rows()[:1])
     assert tracker.first_unattempted() == 6
+
+
+def test_rows_are_let_go_one_by_one_from_the_beginning():
+    tracker, batch = AckTracker(0), mapped([0, 1, 2, 5])
+    tracker.admit(batch)
+    rows = batch.take_rows()
+    acknowledge(rows[1:2])
+    assert tracker.open_rows() == 4, "the first one is not resolved"
+    acknowledge(rows[:1])
+    assert tracker.open_rows() == 2

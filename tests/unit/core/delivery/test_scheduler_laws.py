@@ -125,6 +125,12 @@ class SchedulerAndServer(RuleBasedStateMachine):
             unacked = self.offered[partition] - acked
             assert committable == min(unacked, default=self.ends[partition])
 
+    @invariant()
+    def every_lane_has_one_head(self) -> None:
+        heads = [(row[0].lanes_of.partition, row[ROW_LANE]) for _, row in self.scheduler.heads()]
+        assert len(heads) == len(set(heads))
+        assert set(heads) == {(partition, lane) for partition, lanes in self.lanes.items() for lane in lanes.waiting}
+
     def teardown(self) -> None:
         if not hasattr(self, "scheduler"):
             return

@@ -1,0 +1,69 @@
+"""A whole forward line between a Kafka and a Kinesis that do as told, for tests of the application."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from bridge.app.forward import ForwardLimits, ForwardLine
+from bridge.app.routing import RoutedTopic
+from bridge.app.stream_line import StreamLine
+from bridge.core.delivery.commit_metadata import CommitPoint
+from bridge.core.delivery.mapping import KeyCache, MappingSpec
+from bridge.core.quotas import MIB
+from bridge.core.records import Partition
+from bridge.ports import SourceEvent
+from tests.unit.app.lines import LoggingTelemetry
+from tests.unit.app.streams import LIMITS, Kinesis, LoopClock
+
+
+class Kafka:
+    """Source and offset directory: hands over what it is told to."""
+
+    def __init__(self) -> None:
+        self.pending: asyncio.Queue[Sequence[SourceEvent]] = asyncio.Queue()
+        self.paused: set[Partition] = set()
+        self.committed: dict[Partition, CommitPoint] = {}
+
+    async def events(self) -> Sequence[SourceEvent]:
+        return await self.pending.get()
+
+    def hand_over(self, *events: SourceEvent) -> None:
+        self.pending.put_nowait(events)
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        self.paused |= set(partitions)
+
+    def resume(self, partitions: Collection[Partition]) -> None:
+        self.paused -= set(partitions)
+
+    async def commit(self, points: Mapping[Partition, CommitPoint]) -> Mapping[Partition, str]:
+        self.committed |= points
+        return {}
+
+    async def close(self) -> None:
+        self.pending.put_nowait([])
+
+    async def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        return {}
+
+    async def partitions_of(self, wanted: Callable[[str], bool]) -> Sequence[Partition]:
+        return []
+
+
+DRAIN_S = 20.0
+
+
+def forward_line(kafka: Kafka, kinesis: Kinesis, telemetry: LoggingTelemetry, buffer_bytes_max: int = 100 * MIB) -> ForwardLine:
+    """Each topic is a route of its name, to the stream of its name."""
+    in_flight, keys = asyncio.Semaphore(64), KeyCache()
+
+    async def open_source() -> Kafka:
+        return kafka
+
+    def open_stream(stream: str, share: float) -> StreamLine:
+        return StreamLine(stream, (kinesis, kinesis, LoopClock()), telemetry, LIMITS, share, in_flight, keys)
+
+    def route_topic(topic: str, slices: int) -> RoutedTopic:
+        return RoutedTopic(topic, topic, 1.0, 0.02, MappingSpec("key", topic))
+
+    limits = ForwardLimits(buffer_bytes_max, 1.0, DRAIN_S)
+    return ForwardLine(open_source, open_stream, route_topic, kafka, LoopClock(), telemetry, limits)

@@ -1,0 +1,72 @@
+"""A stream line with a Kinesis that answers as told, for tests of the application."""
+
+import asyncio
+
+from bridge.app.partition_line import Halt, PartitionLine
+from bridge.app.stream_line import StreamLine
+from bridge.core.delivery.mapping import KeyCache, MappingSpec
+from bridge.core.delivery.requests import Request, RequestLimits
+from bridge.core.quotas import MIB
+from bridge.core.records import Outcome, PutAnswer
+from bridge.ports import StreamDescription
+from tests.unit.app.lines import FIRST_MS, LoggingTelemetry, new_line
+from tests.unit.core.delivery.columns import even_shard_map, source_batch
+
+LIMITS = RequestLimits(500, 5 * MIB)
+SPEC = MappingSpec("key", "orders")
+
+
+class Kinesis:
+    """Sink and shard directory: keeps requests, answers as told, stores by default."""
+
+    def __init__(self) -> None:
+        self.descriptions: list[StreamDescription | Exception] = []
+        self.description = StreamDescription(even_shard_map(1), MIB)
+        self.described = 0
+        self.requests: list[Request] = []
+        self.answers: list[PutAnswer] = []
+
+    async def describe(self, stream: str) -> StreamDescription:
+        self.described += 1
+        answer = self.descriptions.pop(0) if self.descriptions else self.description
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def try_to_write(self, stream: str) -> None:
+        raise AssertionError("not part of the line")
+
+    async def put(self, stream: str, request: Request) -> PutAnswer:
+        self.requests.append(request)
+        shards = [shard for shard, first, end in request.runs for _ in range(first, end)]
+        stored = PutAnswer(None, [Outcome.STORED] * len(request), shards, ["1"] * len(request))
+        return self.answers.pop(0) if self.answers else stored
+
+
+class LoopClock:
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def wall_ms(self) -> float:
+        return FIRST_MS + 1000.0 * self.monotonic()
+
+
+class Stream:
+    """A running stream line with one partition."""
+
+    def __init__(self, kinesis: Kinesis, limits: RequestLimits = LIMITS) -> None:
+        self.kinesis, self.telemetry = kinesis, LoggingTelemetry()
+        ports = (kinesis, kinesis, LoopClock())
+        self.stream = StreamLine("stream", ports, self.telemetry, limits, 1.0, asyncio.Semaphore(8), KeyCache())
+        self.halts: list[tuple[PartitionLine, Halt]] = []
+        self.stream.on_halt = self._halt
+        self.line = new_line()
+        self.stream.attach(self.line, SPEC)
+
+    def _halt(self, line: PartitionLine, halt: Halt) -> None:
+        if line.stand_still(halt):
+            self.halts.append((line, halt))
+
+    def offer(self, first: int, *values: bytes | None) -> None:
+        rows: list[tuple[int, bytes | None, bytes | None]] = [(first + i, b"key-%d" % i, value) for i, value in enumerate(values)]
+        self.stream.offer(self.line, source_batch(rows, self.line.partition))
