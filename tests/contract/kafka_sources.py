@@ -46,9 +46,10 @@ class Broker(NamedTuple):
         kafka = kafka_clients(settings, Telemetry())
         return kafka if self.simulated is None else self.simulated.clients(kafka.properties())
 
-    def consumer(self, group: str) -> Any:
-        """One that belongs to no bridge."""
-        properties = {"bootstrap.servers": self.bootstrap_servers, "group.id": group, "enable.auto.commit": False}
+    def consumer(self, group: str, more: Mapping[str, Any] | None = None) -> Any:
+        """One that belongs to no bridge, with further properties."""
+        own = {"bootstrap.servers": self.bootstrap_servers, "group.id": group, "enable.auto.commit": False}
+        properties = {**own, **(more or {})}
         return Consumer(properties) if self.simulated is None else self.simulated.consumer(properties)
 
 

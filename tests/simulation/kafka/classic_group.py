@@ -76,6 +76,7 @@ class ClassicGroup(Group):
         member.joining, member.owned = joining, set(owned)
         self.touch(member)
         if returning and member.assignment and self.state is State.STABLE:  # a static member, within its session
+            member.owned |= member.assignment
             reply(Joined(member.id, self.generation))
             return
         member.join_reply = reply
@@ -155,7 +156,8 @@ class ClassicGroup(Group):
             self._end_gathering_if_complete()
 
     def keeps_waiting(self, member: Member) -> bool:
-        return cast(ClassicMember, member).join_reply is not None
+        waiting = cast(ClassicMember, member)
+        return waiting.join_reply is not None or waiting.sync_reply is not None
 
     # -- inside
 
@@ -213,11 +215,13 @@ class ClassicGroup(Group):
 
     def _assign(self) -> None:
         """The leader's sync: what moves is given to nobody yet."""
+        owner = {place: member.id for member in self._all() for place in member.owned}
+        self.withheld &= owner.keys()  # nobody would join again to get the others
         target = self.target()
         self.withheld.clear()
-        owner = {place: member.id for member in self._all() for place in member.owned}
         for member in self._all():
             member.assignment = {place for place in target[member.id] if owner.get(place, member.id) == member.id}
+            member.owned |= member.assignment
         self.state = State.STABLE
         for member in self._all():
             if member.sync_reply is not None:

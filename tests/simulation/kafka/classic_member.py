@@ -1,5 +1,7 @@
 """A member under the `classic` protocol: joins, syncs, sends heartbeats, joins again when it is told to."""
 
+from collections.abc import Callable
+
 from confluent_kafka import KafkaError
 
 from tests.simulation.kafka.classic_group import Joined
@@ -21,10 +23,11 @@ class ClassicMembership(Membership):
         super().start()
         self._step()
 
-    def leave(self) -> None:
+    def farewell(self) -> Callable[[], None]:
         """A static member says nothing."""
-        if self.settings.joining.instance_id is None:
-            self.cluster.classic_group(self.settings.group).leave(self.member_id)
+        member_id, static = self.member_id, self.settings.joining.instance_id is not None
+        group = self.cluster.classic_group
+        return lambda: None if static else group(self.settings.group).leave(member_id)
 
     def _forget_group(self) -> None:
         self.member_id, self.generation = "", -1

@@ -154,8 +154,6 @@ class SimConsumer:
 
     def _trouble(self, trouble: KafkaError) -> None:
         self._reports.append(SimMessage.report(trouble))
-        if trouble.code() == KafkaError._FATAL:
-            self._on_error(trouble)
         self._parking.wake()
 
     # -- the assignment
@@ -281,7 +279,7 @@ class SimConsumer:
     def _leave(self, membership: Membership) -> None:
         try:
             with self._cluster.lock:
-                self._wire.ask(membership.leave, CLOSE_S)
+                self._wire.ask(membership.farewell(), CLOSE_S)
         except KafkaException:
             self._cluster.counts["left_without_a_word"] += 1
 

@@ -1,5 +1,6 @@
 """A member under the `consumer` protocol (KIP-848): one kind of request, the heartbeat, brings what it is to have."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from confluent_kafka import KafkaError
@@ -24,8 +25,8 @@ class ConsumerMembership(Membership):
         self.member_id = str(UUID(int=self.cluster.random.getrandbits(128), version=4))
         super().start()
 
-    def leave(self) -> None:
-        self.cluster.consumer_group(self.settings.group).leave(self.member_id)
+    def farewell(self) -> Callable[[], None]:
+        return lambda: self.cluster.consumer_group(self.settings.group).leave(self.member_id)
 
     def _forget_group(self) -> None:
         self.generation, self._epoch, self._target = -1, 0, None
@@ -42,8 +43,13 @@ class ConsumerMembership(Membership):
             return
         added = self._target - self.owned
         if leaving := self.owned - self._target:
-            self._call("revoke", leaving, self._acknowledge)
+            self._call("revoke", leaving, lambda: self._take(added))
         else:
+            self._take(added)
+
+    def _take(self, added: set[Place]) -> None:
+        """After a revocation the application is told also that nothing came in its place."""
+        if not self._expelled:
             self._call("assign", added, self._acknowledge)
 
     def _acknowledge(self) -> None:

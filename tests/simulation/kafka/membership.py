@@ -65,8 +65,8 @@ class Membership:
         self.ended = True
         return ("lost" if self._expelled else "revoke"), sorted(self.owned)
 
-    def leave(self) -> None:
-        """What the coordinator is told at last; carried out there."""
+    def farewell(self) -> Callable[[], None]:
+        """What the coordinator is told at last, by the member that we are now; to be carried out there."""
         raise NotImplementedError
 
     # -- what a protocol does
@@ -103,7 +103,7 @@ class Membership:
             self._idle = True
             self.cluster.counts["max_poll_exceeded"] += 1
             self._trouble(KafkaError(KafkaError._MAX_POLL_EXCEEDED))
-            self.wire.tell(self.leave, lambda _: None, lambda: None)
+            self.wire.tell(self.farewell(), lambda _: None, lambda: None)
             self._expel()
         elif self._idle and not idle:
             self._idle = False

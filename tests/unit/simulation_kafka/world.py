@@ -73,27 +73,31 @@ class GreenParking:
         self._host = host
         self._waiting: greenlet | None = None
         self._woken = False
+        self._wait = 0
 
     def wait(self, until: float) -> None:
         if self._woken:
             self._woken = False
             return
         self._waiting = getcurrent()
+        self._wait += 1
+        number = self._wait
         if until < 1e8:
-            self._host.world.at(until, self._resume)
+            self._host.world.at(until, lambda: self._resume(number))
         self._host.world._hub.switch()
         self._woken = False
 
     def wake(self) -> None:
         self._woken = True
         if self._waiting is not None:
-            self._host.world.at(self._host.world.now, self._resume)
+            number = self._wait
+            self._host.world.at(self._host.world.now, lambda: self._resume(number))
 
-    def _resume(self) -> None:
-        if self._waiting is None:
-            return
+    def _resume(self, number: int) -> None:
+        if self._waiting is None or number != self._wait:
+            return  # of an earlier wait
         if not self._host.beating(self._host.world.now):
-            self._host.world.at(self._host.world.now + 0.1, self._resume)
+            self._host.world.at(self._host.world.now + 0.1, lambda: self._resume(number))
             return
         waiting, self._waiting = self._waiting, None
         waiting.switch()
@@ -138,7 +142,7 @@ class App:
         self.errors: list[str] = []
         self.answers: list[tuple[Any, list[TopicPartition]]] = []
         self.drain: Callable[[], None] = lambda: None
-        self.commands: list[Callable[[], None]] = []
+        self.commands: list[Callable[[], object]] = []
         self.stopped = False
         complete = member_properties(protocol, **properties)
         complete["on_commit"] = lambda error, offsets: self.answers.append((error, offsets))
@@ -174,7 +178,7 @@ class App:
 
     def on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self.log.append((self.world.now, "assign", sorted(p.partition for p in partitions)))
-        found = consumer.committed(partitions, 10.0)
+        found = consumer.committed(partitions, 100.0)
         consumer.incremental_assign([TopicPartition(p.topic, p.partition, max(p.offset, 0)) for p in found])
 
     def on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
