@@ -117,6 +117,15 @@ test-python-%: .venv-%/.ready
 demo: setup  ## The main job on embedded servers: flights from Kafka to Kinesis, with a verdict
 	$(BIN)/bridge demo
 
+SEEDS ?= 300
+.PHONY: simulate
+simulate: setup  ## Fresh seeds of the simulation: SEEDS=3000 so many; SEED=n one of them, told in full
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+.PHONY: simulate-mutants
+simulate-mutants: setup  ## Planted bugs of the delivery code: each has to be caught by the simulation within 300 seeds
+	$(BIN)/python -m tests.simulation.mutants
+
 .PHONY: load
 load: setup  ## The load scenarios, or SCENARIO=name; OPTIONS="..." for your own Kafka and stream, see README.md
 	$(if $(findstring --bootstrap-servers,$(OPTIONS)),,@$(MAKE) --no-print-directory .tools/kafka/.ready)

@@ -91,7 +91,7 @@ class Exchange:
         kinesis = self._kinesis
         try:
             call = read_call(self._operation, self._body, self._process.name)
-            reply = await perform(kinesis.model, call, kinesis.world.wall, self)  # type: ignore[arg-type]
+            reply = await perform(kinesis.model, call, kinesis.world.wall, self)
         except KinesisError as error:
             reply = error_reply(kinesis.model, error)
         if reply is not None:
@@ -109,9 +109,7 @@ class Exchange:
         """See `Connection`."""
         if not self._closed:
             self._closed = True
-            self._kinesis.world.call_later(
-                self._kinesis.transit_s(), lambda: self._give(None, aiohttp.ServerDisconnectedError())
-            )
+            self._kinesis.world.call_later(self._kinesis.transit_s(), lambda: self._give(None, aiohttp.ServerDisconnectedError()))
 
     def _give(self, reply: Reply | None, error: Exception | None) -> None:
         if not self._process.alive or self._process.world.now < self._process.cut_from_kinesis_until:
@@ -139,7 +137,7 @@ class SimHttp:
         self.in_flight = 0
         self.in_flight_max = 0
 
-    def post(self, _url: str, *, data: Any, headers: dict[str, str], **_: Any) -> "_Posted":  # noqa: ANN401
+    def post(self, _url: str, *, data: Any, headers: dict[str, str], **_: Any) -> "_Posted":
         """The request goes out when the block begins."""
         body = data if isinstance(data, bytes) else data.read()
         return _Posted(self, headers["X-Amz-Target"].rpartition(".")[2], body)
@@ -183,10 +181,10 @@ class SimKinesisClient:
         self._process = process
         self.shards_seen_at = float("-inf")
 
-    async def describe_stream_summary(self, **members: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def describe_stream_summary(self, **members: Any) -> dict[str, Any]:
         return await self._call("DescribeStreamSummary", members)
 
-    async def list_shards(self, **members: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def list_shards(self, **members: Any) -> dict[str, Any]:
         answer = await self._call("ListShards", members)
         self.shards_seen_at = self._process.world.now
         return answer
@@ -196,7 +194,7 @@ class SimKinesisClient:
         document: dict[str, Any] = orjson.loads(content)
         if status != 200:
             error = {"Code": document["__type"], "Message": document.get("message", "")}
-            raise ClientError({"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}}, operation)  # type: ignore[typeddict-item]
+            raise ClientError({"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}}, operation)
         return document
 
 
@@ -234,4 +232,3 @@ class CoWriter:
             carry_out(self._kinesis.model, call, world.wall())
         self.put += len(keys)
         world.call_later(0.1, self._write)
-

@@ -122,7 +122,7 @@ class Laws:
         for slot, of_shard in by_shard.items():
             shard = stream.open_shards[slot]
             created = shard.created_at - self.kinesis.world.wall() + now
-            if shard.parents and shards_seen_at + FRESH_SHARD_S > now or shards_seen_at < created:
+            if (shard.parents and shards_seen_at + FRESH_SHARD_S > now) or shards_seen_at < created:
                 continue
             self._within(process, stream.name, shard.shard_id, of_shard)
 

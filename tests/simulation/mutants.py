@@ -77,12 +77,12 @@ MUTANTS = (
         "failed record to the tail of its lane",
         "L2",
         "core/delivery/scheduler.py",
-        "            queue = self._queue_of(row)\n            queue.ready.put_back([row])\n            self._ready_rows += 1\n",
+        "            queue = self._queue_of(row)\n            queue.ready.insert(row)\n",
         "            behind = row[0].lanes_of.waiting[row[7]]\n"
         "            if behind:\n"
         "                behind.append(row)\n"
         "                row = behind.popleft()\n"
-        "            queue = self._queue_of(row)\n            queue.ready.put_back([row])\n            self._ready_rows += 1\n",
+        "            queue = self._queue_of(row)\n            queue.ready.insert(row)\n",
     ),
     Mutant(
         "two records of a lane in one request",
@@ -134,7 +134,8 @@ MUTANTS = (
         "retry in two places",
         "L4",
         "adapters/kinesis/sink.py",
-        "            async with posted as response:\n                return decode(response.status, await response.read(), len(request))\n",
+        "            async with posted as response:\n"
+        "                return decode(response.status, await response.read(), len(request))\n",
         "            async with posted as response:\n"
         "                answer = decode(response.status, await response.read(), len(request))\n"
         "            for _ in range(5 if answer.whole is not None else 0):\n"
@@ -156,6 +157,20 @@ MUTANTS = (
         "app/stream_line.py",
         "            await self._in_flight.acquire()\n",
         "            self._in_flight._value += 1\n            await self._in_flight.acquire()\n",
+    ),
+    Mutant(
+        "a pause outlives its assignment",
+        "L1",
+        "app/forward.py",
+        "        self._resume([assigned.partition for assigned in partitions])\n",
+        "",
+    ),
+    Mutant(
+        "a consumer stays after a fatal error",
+        "L1",
+        "adapters/kafka/source.py",
+        "        if self._fatal is not None:\n",
+        "        if False:\n",
     ),
     Mutant(
         "commit after losing the partition",
@@ -202,7 +217,7 @@ def caught(mutant: Mutant, first: int, count: int) -> tuple[int, str] | None:
             timeout=SECONDS_MAX,
         )
     if done.returncode not in (0, 1):
-        raise RuntimeError(f"{mutant.name}: {done.stderr[-2000:]}")
+        raise RuntimeError(f"{mutant.name}: exit status {done.returncode}: {done.stderr[-2000:]}")
     seed, _, law = done.stdout.strip().partition(" ")
     return (int(seed), law) if done.returncode == 1 else None
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-
 RUN_S = (15.0, 45.0)
 """So long records are produced and faults are on, in virtual seconds."""
 
@@ -136,9 +135,7 @@ def _holes(chance: random.Random, topics: tuple[Topic, ...], ends_at: float) -> 
     return [(chance.uniform(0, ends_at), *chance.choice(every), chance.randint(1, 5)) for _ in range(chance.randint(0, 6))]
 
 
-def _faults(
-    seed: int, topics: tuple[Topic, ...], streams: Mapping[str, int], replicas: int, ends_at: float
-) -> list[Fault]:
+def _faults(seed: int, topics: tuple[Topic, ...], streams: Mapping[str, int], replicas: int, ends_at: float) -> list[Fault]:
     chance = random.Random(f"{seed}/faults")
     count = chance.choice((0, 2, 4, 8, 12, 16))
     kinds = [chance.choice(list(KINDS)) for _ in range(count)]
@@ -162,7 +159,7 @@ class Context(NamedTuple):
 Draw = Callable[[Context], dict[str, Any]]
 
 
-def _of_kinesis(seconds: tuple[float, float], **document: Any) -> Draw:  # noqa: ANN401 - members of a fault document
+def _of_kinesis(seconds: tuple[float, float], **document: Any) -> Draw:
     """A fault of the embedded Kinesis for some seconds; numbers given as pairs are drawn."""
 
     def draw(context: Context) -> dict[str, Any]:
@@ -240,6 +237,8 @@ KINDS: Mapping[str, Draw] = {
     "lost": _of_replica(),
     "taken_and_given_back": _of_kafka(),
     **{kind: _of_kafka(seconds=_SOME_S, probability=(0.05, 1.0)) for kind in OF_CLUSTER},
+    "stale_messages": _of_kafka(seconds=(5.0, 30.0), probability=(0.5, 1.0)),
+    "late_messages": _of_kafka(seconds=(5.0, 30.0), probability=(0.5, 1.0)),
     "unanswered_commits": lambda context: {
         **_of_kafka(seconds=_SOME_S, probability=(0.1, 1.0))(context),
         "applied": context.chance.random() < 0.5,

@@ -41,17 +41,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._process.world.now
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:  # noqa: ANN401 - as the loop's
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override]
         handle = super().call_soon(callback, *args, context=context)
         self._process.poke()
         return handle
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # noqa: ANN401
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]
         handle = super().call_at(when, callback, *args, context=context)
         self._process.poke()
         return handle
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> "asyncio.Future[Any]":  # noqa: ANN401
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> "asyncio.Future[Any]":  # type: ignore[override]
         """In a green thread."""
         answer = self.create_future()
 
@@ -66,7 +66,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         GreenThread(self._process, body).start()
         return answer
 
-    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:  # noqa: ANN401
+    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:  # type: ignore[override]
         self.signal_handlers[sig] = lambda: callback(*args)
 
     def remove_signal_handler(self, sig: int) -> bool:
@@ -75,7 +75,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def bury(self) -> None:
         """Nothing is run any more, whoever asks."""
         self.close()
-        self._check_closed = lambda: None  # type: ignore[method-assign]
+        self._check_closed = lambda: None
 
     def turn(self) -> None:
         """Runs what is ready now."""

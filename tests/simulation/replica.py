@@ -12,6 +12,7 @@ from bridge.adapters.kafka.admin import KafkaAdmin
 from bridge.adapters.kafka.clients import KafkaClients
 from bridge.adapters.kinesis.shard_directory import KinesisShardDirectory
 from bridge.adapters.kinesis.sink import KinesisSink
+from bridge.app.forward import ForwardLine
 from bridge.app.settings import Settings, parse_settings
 from bridge.app.supervisor import supervise
 from bridge.app.telemetry import Event, Telemetry
@@ -96,7 +97,7 @@ class Replica:
         self.telemetry = KeptTelemetry(self.process, self._lines, self._may_repeat)
         self.http = SimHttp(self._kinesis, self.process, REQUEST_TIMEOUT_S)
         self.client = SimKinesisClient(self._kinesis, self.process)
-        self.forward: bootstrap.ForwardLine | None = None
+        self.forward: ForwardLine | None = None
         process = self.process
         process.loop.set_exception_handler(lambda _, context: self.unexpected.append(f"{process.name}: {context}"))
         task = process.loop.create_task(self._main(self.process))
@@ -151,7 +152,7 @@ class Replica:
         """What the process says it holds."""
         if self.forward is None:
             return 0.0
-        return sum(value for name, _, value in self.forward._samples() if name == "bridge_buffer_bytes")
+        return sum((value for name, _, value in self.forward._samples() if name == "bridge_buffer_bytes"), 0.0)
 
     def failures(self) -> list[str]:
         """What ended threads and tasks of this replica that nothing should have ended."""

@@ -3,11 +3,12 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tests.simulation.faults import APPLY
-from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kafka.clients import SimKafkaClients
+from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kinesis import Kinesis
 from tests.simulation.laws import Broken, Laws, Origin, value_of
 from tests.simulation.plan import OF_CLUSTER, Fault, Plan
@@ -78,9 +79,7 @@ class Run:
         self._offsets: dict[tuple[str, int], list[int]] = {}
         self._checked: dict[tuple[str, int], int] = {}
         self._prepare()
-        self.replicas = [
-            Replica(number, plan, self.kinesis, self._clients, self.lines) for number in range(plan.replicas)
-        ]
+        self.replicas = [Replica(number, plan, self.kinesis, self._clients, self.lines) for number in range(plan.replicas)]
 
     def _prepare(self) -> None:
         for stream, shards in self.plan.streams.items():
@@ -95,11 +94,11 @@ class Run:
                 self.laws.unordered.add(topic.name)
         self.cluster.on_commit_stored.append(self._committed)
         for burst in self.plan.bursts:
-            self.world.call_at(burst.at, lambda burst=burst: self._produce(burst.topic, burst.records))
-        for at, topic, partition, count in self.plan.holes:
-            self.world.call_at(at, lambda t=topic, p=partition, n=count: self.cluster.append_hole(t, p, n))
+            self.world.call_at(burst.at, partial(self._produce, burst.topic, burst.records))
+        for at, name, number, count in self.plan.holes:
+            self.world.call_at(at, partial(self.cluster.append_hole, name, number, count))
         for fault in self.plan.faults:
-            self.world.call_at(fault.at, lambda fault=fault: self._inject(fault))
+            self.world.call_at(fault.at, partial(self._inject, fault))
         self._watch()
 
     def _clients(self, process: Process) -> SimKafkaClients:
@@ -140,9 +139,7 @@ class Run:
         replica = next(replica for replica in self.replicas if replica.process is process)
         self.laws.sent(process, replica.client.shards_seen_at, members)
 
-    def _committed(
-        self, group: str, member: str, topic: str, partition: int, offset: int, _metadata: str, _now: float
-    ) -> None:
+    def _committed(self, group: str, member: str, topic: str, partition: int, offset: int, _metadata: str, _now: float) -> None:
         if group != GROUP:
             return
         if (topic, partition) not in self._has(member) and not self.cluster.counts["late_commits"]:

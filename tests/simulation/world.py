@@ -90,5 +90,5 @@ class World:
         return True
 
 
-def nothing(*_: Any) -> None:  # noqa: ANN401 - takes what it is given
+def nothing(*_: Any) -> None:
     """What a cancelled callback does."""
