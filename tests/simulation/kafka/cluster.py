@@ -1,6 +1,5 @@
 """The cluster: topics, groups and their offsets, its latencies and faults. One broker, which is every group's coordinator."""
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -104,12 +103,6 @@ class Cluster:
             self.logs[place].empty()
             for group in self.groups.values():
                 group.offsets.pop(place, None)
-
-    def delete_topic(self, name: str) -> None:
-        self.recreate_topic(name)
-        for place in self.topics.pop(name):
-            del self.logs[place]
-        self._topics_changed()
 
     def _topics_changed(self) -> None:
         """The coordinator of the `consumer` protocol sees it; members of the other one ask from time to time."""
@@ -218,8 +211,3 @@ class _Unlocked(AbstractContextManager[None]):
 
     def __exit__(self, *_: object) -> None:
         return None
-
-
-def threads_lock() -> AbstractContextManager[object]:
-    """For `Cluster.lock`, where clients live in real threads."""
-    return threading.RLock()

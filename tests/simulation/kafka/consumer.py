@@ -164,9 +164,6 @@ class SimConsumer:
             self._fetcher.remove(list(self._fetcher.readings))
         self.incremental_assign(partitions)
 
-    def assignment(self) -> list[TopicPartition]:
-        return [TopicPartition(*place) for place in self._fetcher.readings]
-
     def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
         """Raises KafkaException where one is assigned already."""
         self._check_open()
@@ -180,11 +177,6 @@ class SimConsumer:
         with self._cluster.lock:
             self._assignment_changed = True
             self._fetcher.remove(_places(partitions))
-
-    def unassign(self) -> None:
-        with self._cluster.lock:
-            self._assignment_changed = True
-            self._fetcher.remove(list(self._fetcher.readings))
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         self._check_open()

@@ -120,10 +120,6 @@ class Fetcher:
             return reading, reading.version, messages
         return None
 
-    def is_current(self, reading: Reading, version: int) -> bool:
-        """Whether what was taken with this version may still be handed over."""
-        return reading.version == version
-
     def _took(self, reading: Reading, messages: list[SimMessage]) -> None:
         last: Any = messages[-1]
         if last.error() is None:

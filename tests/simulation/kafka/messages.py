@@ -47,12 +47,3 @@ class SimMessage:
 
     def error(self) -> KafkaError | None:
         return self._error
-
-    def headers(self) -> None:
-        return None
-
-    def __len__(self) -> int:
-        return len(self._value or b"")
-
-    def __bool__(self) -> bool:
-        return True
