@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
+from pybase64 import b64decode
 
-from bridge.core.quotas import MIB, REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX, SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
+from bridge.core.quotas import REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX, SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
 from bridge.embedded.call_timeline import Reply
 from tests.simulation.kinesis import Kinesis
 from tests.simulation.process import Process
@@ -145,10 +146,8 @@ class Laws:
         """The answer to a PutRecords call came to its sender."""
         if reply.status != 200:
             return
-        import pybase64
-
         for record, entry in zip(members["Records"], orjson.loads(reply.content)["Records"], strict=True):
-            if "SequenceNumber" in entry and (found := origin_of(pybase64.b64decode(record["Data"]))):
+            if "SequenceNumber" in entry and (found := origin_of(b64decode(record["Data"]))):
                 self.acked.add(found[0])
 
     # -- L1, as offsets are committed
@@ -170,6 +169,3 @@ class Laws:
             self.breaks("L6", f"{process.name} holds {buffered:.0f} bytes, {allowed:.0f} are allowed")
         if in_flight > in_flight_max:
             self.breaks("L6", f"{process.name} has {in_flight} requests under way, {in_flight_max} are allowed")
-
-
-__all__ = ["MIB", "Broken", "Laws", "Origin", "origin_of", "value_of"]

@@ -127,7 +127,16 @@ def _bursts(chance: random.Random, topics: tuple[Topic, ...], ends_at: float) ->
                 padding = int(chance.paretovariate(0.7) * 40) % 40_000 if skewed else chance.choice((0, 20, 300))
                 records.append((place, key, padding))
             bursts.append(Burst(chance.uniform(0, ends_at * 0.9), topic.name, tuple(records)))
+        if topic.route["shard_share"] == 1.0 and chance.random() < 0.15:
+            bursts.append(_flood(chance, topic, ends_at))
     return sorted(bursts, key=lambda burst: burst.at)
+
+
+def _flood(chance: random.Random, topic: Topic, ends_at: float) -> Burst:
+    """Some megabytes at once, more than the smallest buffer holds."""
+    count = chance.randint(200, 500)
+    records = ((chance.randrange(topic.partitions), b"flood-%d" % n, chance.randint(5_000, 20_000)) for n in range(count))
+    return Burst(chance.uniform(0, ends_at / 2), topic.name, tuple(records))
 
 
 def _holes(chance: random.Random, topics: tuple[Topic, ...], ends_at: float) -> list[tuple[float, str, int, int]]:

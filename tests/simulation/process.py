@@ -232,6 +232,7 @@ class Process:
         self.cut_from_kinesis_until = 0.0
         self.threads: list[greenlet] = []
         self.failures: list[BaseException] = []
+        self.signals = 0
         self.main: asyncio.Task[None] | None = None
         self.threading = GreenThreads(self)
         self.loop = VirtualLoop(self)
@@ -256,7 +257,7 @@ class Process:
 
     def beating(self, now: float) -> bool:
         """Whether the client's background thread sends heartbeats."""
-        return self.alive and now >= self.frozen_until and now >= self.cut_from_kafka_until
+        return self.alive and now >= self.frozen_until
 
     def parking(self) -> Parking:
         return Parking(self)
@@ -284,9 +285,10 @@ class Process:
         self.frozen_until = max(self.frozen_until, self.world.now + seconds)
 
     def signal(self, number: int) -> None:
-        """Delivers a signal to the process's handler, if it has one by now; else it dies of it."""
+        """Delivers a signal to the process's handler, if it has one by now; else it dies of it, as of a second one."""
         handler = self.loop.signal_handlers.get(number)
-        if handler is None:
+        self.signals += 1
+        if handler is None or self.signals > 1:
             self.abandon()
         else:
             self.loop.call_soon_threadsafe(handler)

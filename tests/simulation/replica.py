@@ -138,6 +138,7 @@ class Replica:
         """Killed now."""
         if self.process.alive:
             self.process.abandon()
+            self._may_repeat()
             self._again(self.process, again_after)
 
     def terminate(self, again_after: float) -> None:
@@ -145,6 +146,7 @@ class Replica:
         process = self.process
         process.signal(15)
         if not process.alive:
+            self._may_repeat()
             self._again(process, again_after)
         self._kinesis.world.call_later(60.0, lambda: self.crash(again_after) if self.process is process else None)
 

@@ -75,7 +75,7 @@ class ClassicGroup(Group):
         member = self._admitted(member, joining)
         member.joining, member.owned = joining, set(owned)
         self.touch(member)
-        if returning and member.assignment and self.state is State.STABLE:  # a static member, within its session
+        if returning and member.assignment and self.state is State.STABLE and self._complete():  # static, within its session
             member.owned |= member.assignment
             reply(Joined(member.id, self.generation))
             return
@@ -190,6 +190,13 @@ class ClassicGroup(Group):
         self.touch(member)
         self.watch(member)
         return member
+
+    def _complete(self) -> bool:
+        """Whether every partition has an owner. One that was between two owners when a static member died has none; a real
+        coordinator leaves it so until the next round, whenever that is. Here the member's return is one."""
+        topics = self._cluster.topics
+        wanted = {place for m in self._all() for topic in m.joining.subscription(topics) for place in topics[topic]}
+        return wanted <= {place for m in self._all() for place in m.assignment}
 
     def _end_gathering_if_complete(self) -> None:
         if self.state is State.GATHERING and not self._delayed and all(m.join_reply is not None for m in self._all()):
