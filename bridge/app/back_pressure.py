@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
 
 from bridge.app.partition_line import AHEAD_ROWS_MIN, PartitionLine
 from bridge.core.delivery.lanes import PartitionLanes
@@ -24,6 +25,17 @@ RATE_S = 0.25
 RATE_WEIGHT = 0.5
 
 
+class Stream(Protocol):
+    """What is asked of a `StreamLine`."""
+
+    def offer_held(self, line: PartitionLine) -> None:
+        """Offers of what a line holds as much as may be open."""
+
+    def counted_rows(self, lines: Collection[PartitionLine]) -> Mapping[PartitionLanes, int]:
+        """How many unresolved rows of these partitions count, where they stand still."""
+        ...
+
+
 class BackPressure:
     """Says what each partition may have open; pauses it above its allowance and resumes it below half of it.
 
@@ -34,18 +46,15 @@ class BackPressure:
         self,
         bytes_max: int,
         lines: Callable[[], Collection[PartitionLine]],
+        streams: Mapping[str, Stream],
         pause: Callable[[Collection[Partition]], None],
         resume: Callable[[Collection[Partition]], None],
-        offer_held: Callable[[PartitionLine], None],
-        counted_rows: Callable[[str, Collection[PartitionLine]], Mapping[PartitionLanes, int]],
     ) -> None:
-        """`offer_held` offers what a line holds, as far as it may be open; `counted_rows` is asked by stream."""
         self._bytes_max = bytes_max
         self._lines = lines
+        self._streams = streams
         self._pause = pause
         self._resume = resume
-        self._offer_held = offer_held
-        self._counted_rows = counted_rows
         self._counted_at = float("-inf")
         self._rated_at = float("-inf")
         self._outdated = False
@@ -87,7 +96,7 @@ class BackPressure:
         lines = self._lines()
         for line in lines:
             if line.held:
-                self._offer_held(line)
+                self._streams[line.stream].offer_held(line)
         self.buffered_bytes = sum(line.buffered_bytes for line in lines)
         again = [line for line in lines if line.paused and line.takes_records and self._fill_level(line) <= 0.5]
         for line in again:
@@ -103,7 +112,7 @@ class BackPressure:
         for line in stuck:
             by_stream[line.stream].append(line)
         for stream, lines in by_stream.items():
-            counted = self._counted_rows(stream, lines)
+            counted = self._streams[stream].counted_rows(lines)
             for line in lines:
                 span = min(SPAN_ROWS_MAX, int(line.ahead_rows * SPAN_S / AHEAD_S))
                 passed = passed_rows(line.tracker.open_rows(), line.lanes.unresolved, counted[line.lanes])

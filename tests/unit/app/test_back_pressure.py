@@ -25,9 +25,12 @@ class Pressure:
         self.calls = 0
         self.offering: list[PartitionLine] = []
         self.counted: dict[PartitionLanes, int] = {}
-        self.pressure = BackPressure(bytes_max, self.lines.values, self._pause, self._resume, self.offering.append, self._count)
+        self.pressure = BackPressure(bytes_max, self.lines.values, {"stream": self, "another": self}, self._pause, self._resume)
 
-    def _count(self, stream: str, lines: Collection[PartitionLine]) -> Mapping[PartitionLanes, int]:
+    def offer_held(self, line: PartitionLine) -> None:
+        self.offering.append(line)
+
+    def counted_rows(self, lines: Collection[PartitionLine]) -> Mapping[PartitionLanes, int]:
         """As told, else every unresolved row counts."""
         return {line.lanes: self.counted.get(line.lanes, line.lanes.unresolved) for line in lines}
 
