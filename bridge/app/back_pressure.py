@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
 
 from bridge.app.partition_line import AHEAD_ROWS_MIN, PartitionLine
 from bridge.core.delivery.lanes import PartitionLanes
@@ -15,13 +16,27 @@ AHEAD_S = 2.0
 after a crash."""
 STUCK_S = 2.0
 """A partition whose first open row does not move for so long has used up what it reads ahead: others of it now go past."""
-SPAN_S = 20.0
+SPAN_S = 10.0
 SPAN_ROWS_MAX = 50_000
 """How far others go past a stuck row, in time of sending and in rows: a crash, or a drain that cannot end, repeats so much."""
 RECOUNT_S = 0.02
 TICK_S = 0.05
 RATE_S = 0.25
 RATE_WEIGHT = 0.5
+STEADY_WEIGHT = 1 / 16
+"""Partitions of a full stream have their turns, seconds apart: what one sends is told by some turns, what all send in the mean at
+once."""
+
+
+class Stream(Protocol):
+    """What is asked of a `StreamLine`."""
+
+    def offer_held(self, line: PartitionLine) -> None:
+        """Offers of what a line holds as much as may be open."""
+
+    def counted_rows(self, lines: Collection[PartitionLine]) -> Mapping[PartitionLanes, int]:
+        """How many unresolved rows of these partitions count, where they stand still."""
+        ...
 
 
 class BackPressure:
@@ -34,18 +49,15 @@ class BackPressure:
         self,
         bytes_max: int,
         lines: Callable[[], Collection[PartitionLine]],
+        streams: Mapping[str, Stream],
         pause: Callable[[Collection[Partition]], None],
         resume: Callable[[Collection[Partition]], None],
-        offer_held: Callable[[PartitionLine], None],
-        counted_rows: Callable[[str, Collection[PartitionLine]], Mapping[PartitionLanes, int]],
     ) -> None:
-        """`offer_held` offers what a line holds, as far as it may be open; `counted_rows` is asked by stream."""
         self._bytes_max = bytes_max
         self._lines = lines
+        self._streams = streams
         self._pause = pause
         self._resume = resume
-        self._offer_held = offer_held
-        self._counted_rows = counted_rows
         self._counted_at = float("-inf")
         self._rated_at = float("-inf")
         self._outdated = False
@@ -71,10 +83,9 @@ class BackPressure:
         """To be called now and then: the last of many resolved records must not leave a partition paused, and one that stands
         still is told by time alone."""
         if now - self._rated_at >= RATE_S:
-            self._rated_at = now
-            for line in self._lines():
-                _rate(line, now)
-            _set_ahead(self._lines())
+            seconds, self._rated_at = now - self._rated_at, now
+            busy = [line for line in self._lines() if _rate(line, seconds, now)]
+            _set_ahead(self._lines(), busy)
             self._let_pass([line for line in self._lines() if _is_stuck(line, now)])
         elif not self._outdated:
             return
@@ -87,7 +98,7 @@ class BackPressure:
         lines = self._lines()
         for line in lines:
             if line.held:
-                self._offer_held(line)
+                self._streams[line.stream].offer_held(line)
         self.buffered_bytes = sum(line.buffered_bytes for line in lines)
         again = [line for line in lines if line.paused and line.takes_records and self._fill_level(line) <= 0.5]
         for line in again:
@@ -96,18 +107,20 @@ class BackPressure:
             self._resume([line.partition for line in again])
 
     def _let_pass(self, stuck: Collection[PartitionLine]) -> None:
-        """Others go past the rows at which these partitions stand still; a partition that moves again catches up first."""
-        by_stream: dict[str, list[PartitionLine]] = defaultdict(list)
+        """Others go past the rows at which these partitions stand still. One that moves again goes on with half of what it may
+        have open until it has caught up."""
         for line in self._lines():
-            line.passed_rows = 0
+            done = line.tracker.open_rows() - line.lanes.unresolved
+            catching_up = line.passed_rows > 0 and line.tracker.open_rows() > line.ahead_rows
+            line.passed_rows = max(0, min(done - line.ahead_rows // 2, _span(line))) if catching_up else 0
+        by_stream: dict[str, list[PartitionLine]] = defaultdict(list)
         for line in stuck:
             by_stream[line.stream].append(line)
         for stream, lines in by_stream.items():
-            counted = self._counted_rows(stream, lines)
+            counted = self._streams[stream].counted_rows(lines)
             for line in lines:
-                span = min(SPAN_ROWS_MAX, int(line.ahead_rows * SPAN_S / AHEAD_S))
                 passed = passed_rows(line.tracker.open_rows(), line.lanes.unresolved, counted[line.lanes])
-                line.passed_rows = max(0, min(passed, span - line.ahead_rows))
+                line.passed_rows = max(0, min(passed, _span(line)))
 
     def _fill_level(self, line: PartitionLine) -> float:
         """What the partition holds as part of what it may hold, in bytes or in rows, whichever is more."""
@@ -117,14 +130,21 @@ class BackPressure:
         return max(line.buffered_bytes / bytes_allowed, rows / line.ahead_rows)
 
 
-def _rate(line: PartitionLine, now: float) -> None:
-    """From time in which something was resolved: a partition that has nothing, or is stuck, has not become slower."""
+def _rate(line: PartitionLine, seconds: float, now: float) -> bool:
+    """Whether there was anything to send. Where there was not, or it is stuck, the partition has not become slower."""
     resolved = line.read_rows - line.lanes.unresolved
-    if resolved == line.resolved_rows and line.rated_at >= 0:
-        return
-    now_per_s = (resolved - line.resolved_rows) / (now - line.rated_at)
-    line.resolved_rows, line.rated_at = resolved, now
+    now_per_s = (resolved - line.resolved_rows) / seconds
+    if not now_per_s and (_is_stuck(line, now) or not (line.held or line.tracker.open_rows())):
+        return False
+    line.resolved_rows = resolved
     line.resolved_per_s += RATE_WEIGHT * (now_per_s - line.resolved_per_s)
+    line.steady_per_s += STEADY_WEIGHT * (now_per_s - line.steady_per_s)
+    return True
+
+
+def _span(line: PartitionLine) -> int:
+    """How many rows of a partition may go uncounted."""
+    return min(SPAN_ROWS_MAX, int(line.ahead_rows * SPAN_S / AHEAD_S)) - line.ahead_rows
 
 
 def _is_stuck(line: PartitionLine, now: float) -> bool:
@@ -135,13 +155,12 @@ def _is_stuck(line: PartitionLine, now: float) -> bool:
     return now - line.stands_since >= STUCK_S
 
 
-def _set_ahead(lines: Collection[PartitionLine]) -> None:
+def _set_ahead(lines: Collection[PartitionLine], busy: Collection[PartitionLine]) -> None:
     """Of the partitions of a stream, one that had no turn lately gets as much as the others have in the mean: else it would
     have little to send when its turn comes."""
-    busy: dict[str, list[float]] = defaultdict(list)
+    rates: dict[str, list[float]] = defaultdict(list)
+    for line in busy:
+        rates[line.stream].append(line.resolved_per_s)
+    mean = {stream: sum(of_it) / len(of_it) for stream, of_it in rates.items()}
     for line in lines:
-        if line.held or line.tracker.open_rows():
-            busy[line.stream].append(line.resolved_per_s)
-    mean = {stream: sum(rates) / len(rates) for stream, rates in busy.items()}
-    for line in lines:
-        line.ahead_rows = int(max(AHEAD_ROWS_MIN, AHEAD_S * max(line.resolved_per_s, mean.get(line.stream, 0.0))))
+        line.ahead_rows = int(max(AHEAD_ROWS_MIN, AHEAD_S * max(line.steady_per_s, mean.get(line.stream, 0.0))))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bridge.app.back_pressure import TICK_S, BackPressure
 from bridge.app.commit import commit_what_moved
 from bridge.app.fair_share import FairShare
+from bridge.app.hot_lanes import HotLanes
 from bridge.app.kafka_health import KafkaHealth
 from bridge.app.lag import line_samples, observe_lag
 from bridge.app.partition_line import Halt, PartitionLine, open_line
@@ -72,14 +73,8 @@ class ForwardLine:
         self._progress = asyncio.Event()
         self._stopping = asyncio.Event()
         self._joined = False
-        self._pressure = BackPressure(
-            limits.buffer_bytes_max,
-            self._lines.values,
-            self._pause,
-            self._resume,
-            lambda line: self._streams[line.stream].offer_held(line),
-            lambda stream, lines: self._streams[stream].counted_rows(lines),
-        )
+        self._pressure = BackPressure(limits.buffer_bytes_max, self._lines.values, self._streams, self._pause, self._resume)
+        self._hot_lanes = HotLanes(self._lines.values)
         self._kafka = KafkaHealth(telemetry)
         self._fair_share = FairShare(offsets, route_topic, self._lines, self._streams)
         telemetry.gauges(self._samples)
@@ -235,7 +230,9 @@ class ForwardLine:
     async def _tick_forever(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self._pressure.tick(self._clock.monotonic())
+            now = self._clock.monotonic()
+            self._pressure.tick(now)
+            self._hot_lanes.tick(now)
 
     async def _drain(self, lines: Collection[PartitionLine]) -> bool:
         """Finishes what was ever attempted; takes nothing more. False when the deadline passed first."""
@@ -290,6 +287,7 @@ class ForwardLine:
 
     def _samples(self) -> Iterator[Sample]:
         yield from line_samples(self._lines.values(), self._clock.wall_ms())
+        yield from self._hot_lanes.samples()
         for stream in self._streams.values():
             yield from stream.samples()
 

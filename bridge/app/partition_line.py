@@ -44,7 +44,8 @@ class PartitionLine:
     """Rows offered to the scheduler; with those unresolved, it tells the rate."""
     resolved_rows: int = 0
     resolved_per_s: float = 0.0
-    rated_at: float = float("-inf")
+    steady_per_s: float = 0.0
+    """The mean of some seconds."""
     ahead_rows: int = AHEAD_ROWS_MIN
     """How many rows may be open, which is above the committable offset and offered; kept by `BackPressure`."""
     passed_rows: int = 0

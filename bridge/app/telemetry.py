@@ -82,6 +82,21 @@ CATALOGUE = (
     MetricSpec(
         "bridge_shard_budget_used_ratio", "gauge", "Part of our share of a shard in the last second.", ("stream", "shard")
     ),
+    MetricSpec(
+        "bridge_hot_lane_waiting_records",
+        "gauge",
+        "Records that wait behind one another in the route's fullest lane.",
+        ("route",),
+    ),
+    MetricSpec(
+        "bridge_hot_lane_records_per_second", "gauge", "What that lane sends: one record per round trip at most.", ("route",)
+    ),
+    MetricSpec(
+        "bridge_hot_lane_aggregate_records",
+        "gauge",
+        "How many of those would go per round trip, in one aggregated record, where now one goes.",
+        ("route",),
+    ),
     MetricSpec("bridge_buffer_bytes", "gauge", "Bytes of records in memory, read and not yet confirmed."),
 )
 _SPECS = {spec.name: spec for spec in CATALOGUE}

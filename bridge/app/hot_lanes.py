@@ -1,0 +1,89 @@
+"""The fullest lane of each route: what waits in it, what it sends, and what an aggregated record would carry of it.
+
+A lane sends one record per round trip. A key that needs more falls behind, and in the end its partition with it.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from itertools import accumulate, islice
+
+from bridge.app.partition_line import PartitionLine
+from bridge.app.telemetry import Sample
+from bridge.core.delivery.lanes import ROW_BATCH, ROW_LANE, ROW_SIZE, PartitionLanes, Row, offset_of
+from bridge.core.records import Lane
+
+LOOK_S = 1.0
+AGGREGATE_RECORDS_MAX = 500
+AGGREGATE_BYTES_MAX = 50 * 1024
+"""A usual size of an aggregate of the KPL format."""
+WATCHED_ROWS_MAX = 1000
+"""More does not leave a lane between two looks."""
+
+Behind = deque[Row]
+
+
+@dataclass(slots=True, eq=False)
+class _Watched:
+    """A lane, the offsets that waited in it at the last look, and what it sent until then."""
+
+    lanes_of: PartitionLanes
+    lane: Lane
+    offsets: list[int]
+    looked_at: float
+    sent_per_s: float | None
+
+    @property
+    def behind(self) -> Collection[Row]:
+        """What waits in it now."""
+        return self.lanes_of.waiting.get(self.lane) or ()
+
+
+class HotLanes:
+    """Looks once a second, over lanes and not over records."""
+
+    def __init__(self, lines: Callable[[], Collection[PartitionLine]]) -> None:
+        self._lines = lines
+        self._looked_at = float("-inf")
+        self._watched: dict[str, _Watched] = {}
+
+    def tick(self, now: float) -> None:
+        """To be called now and then."""
+        if now - self._looked_at < LOOK_S:
+            return
+        self._looked_at = now
+        fullest: dict[str, Behind] = {}
+        for line in self._lines():
+            behind = max(filter(None, line.lanes.waiting.values()), key=len, default=None)
+            if behind and len(behind) > len(fullest.get(line.route, ())):
+                fullest[line.route] = behind
+        before = self._watched
+        self._watched = {route: _look(behind, before.get(route), now) for route, behind in fullest.items()}
+
+    def samples(self) -> Iterator[Sample]:
+        """The gauges of all routes that have partitions here."""
+        for route in {line.route for line in self._lines()}:
+            watched = self._watched.get(route)
+            behind = watched.behind if watched else ()
+            yield "bridge_hot_lane_waiting_records", (route,), len(behind)
+            if watched and behind:
+                yield "bridge_hot_lane_aggregate_records", (route,), _in_one_aggregate(behind)
+                if watched.sent_per_s is not None:
+                    yield "bridge_hot_lane_records_per_second", (route,), watched.sent_per_s
+
+
+def _look(behind: Behind, before: _Watched | None, now: float) -> _Watched:
+    """A lane that was watched is watched on while it is about the fullest: else its rate would never be known."""
+    watched = _Watched(behind[0][ROW_BATCH].lanes_of, behind[0][ROW_LANE], [], now, None)
+    if before is not None and 2 * len(before.behind) >= len(behind):
+        watched.lanes_of, watched.lane = before.lanes_of, before.lane
+    watched.offsets = list(map(offset_of, islice(watched.behind, WATCHED_ROWS_MAX)))
+    if before is not None and (before.lanes_of, before.lane) == (watched.lanes_of, watched.lane):
+        watched.sent_per_s = bisect_left(before.offsets, watched.offsets[0]) / (now - before.looked_at)
+    return watched
+
+
+def _in_one_aggregate(behind: Collection[Row]) -> int:
+    sizes = accumulate(row[ROW_SIZE] for row in islice(behind, AGGREGATE_RECORDS_MAX))
+    return max(1, sum(size <= AGGREGATE_BYTES_MAX for size in sizes))
