@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 LOG_TAIL_LINES = 40
 POLL_SECONDS = 0.02
+REMOVAL_SECONDS = 90.0
+"""A broker with thousands of partitions leaves ten thousand files: some 20 s on a slow disk."""
 
 
 class NotReadyError(Exception):
@@ -195,5 +197,8 @@ class SupervisedProcess:
 def temporary_folder(name: str) -> Iterator[Path]:
     """A folder that is removed at the end of the block, and also when the test run is killed inside it."""
     folder = Path(tempfile.mkdtemp(prefix=f"bridge-test-{name}-"))
-    with SupervisedProcess(name, None, remove=[folder]):
+    process = SupervisedProcess(name, None, remove=[folder])
+    try:
         yield folder
+    finally:
+        process.stop(REMOVAL_SECONDS)
