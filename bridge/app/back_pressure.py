@@ -19,6 +19,9 @@ STUCK_S = 2.0
 SPAN_S = 10.0
 SPAN_ROWS_MAX = 50_000
 """How far others go past a stuck row, in time of sending and in rows: a crash, or a drain that cannot end, repeats so much."""
+RESUME_BELOW = 0.75
+"""Of its allowance. librdkafka may take a second to fetch again what was paused (seen: it looks once a second), so what is left
+at that moment has to last longer."""
 RECOUNT_S = 0.02
 TICK_S = 0.05
 RATE_S = 0.25
@@ -40,7 +43,7 @@ class Stream(Protocol):
 
 
 class BackPressure:
-    """Says what each partition may have open; pauses it above its allowance and resumes it below half of it.
+    """Says what each partition may have open; pauses it above its allowance and resumes it below a part of that.
 
     What comes in after a pause is held by the partition's line and offered later.
     """
@@ -100,7 +103,7 @@ class BackPressure:
             if line.held:
                 self._streams[line.stream].offer_held(line)
         self.buffered_bytes = sum(line.buffered_bytes for line in lines)
-        again = [line for line in lines if line.paused and line.takes_records and self._fill_level(line) <= 0.5]
+        again = [line for line in lines if line.paused and line.takes_records and self._fill_level(line) <= RESUME_BELOW]
         for line in again:
             line.paused = False
         if again:
