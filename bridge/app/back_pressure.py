@@ -19,6 +19,8 @@ STUCK_S = 2.0
 SPAN_S = 10.0
 SPAN_ROWS_MAX = 50_000
 """How far others go past a stuck row, in time of sending and in rows: a crash, or a drain that cannot end, repeats so much."""
+HELD_PART = 0.5
+"""Beside what it may have open, a partition may hold so much of that: held rows cost memory, but no drain has to finish them."""
 RESUME_BELOW = 0.75
 """Of its allowance. librdkafka may take a second to fetch again what was paused (seen: it looks once a second), so what is left
 at that moment has to last longer."""
@@ -130,7 +132,7 @@ class BackPressure:
         free = max(0, self._bytes_max - self.buffered_bytes)
         bytes_allowed = max(self._bytes_max / (2 * max(1, len(self._lines()))), free / FREE_PART)
         rows = line.ahead_rows - line.room + line.held_rows
-        return max(line.buffered_bytes / bytes_allowed, rows / line.ahead_rows)
+        return max(line.buffered_bytes / bytes_allowed, rows / (line.ahead_rows * (1 + HELD_PART)))
 
 
 def _rate(line: PartitionLine, seconds: float, now: float) -> bool:

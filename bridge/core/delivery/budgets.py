@@ -17,10 +17,10 @@ we never are, and so nothing would make us give way."""
 SLOTS = 10
 """Slots are aligned to the clock, so that all shards of a stream open together and share requests."""
 
-DECREASE = 0.7
+DECREASE = 0.8
 DECREASE_PAUSE_S = 0.2
 """Answers to requests that were under way together count as one throttle."""
-REGAIN_S = 3.2
+REGAIN_S = 2.5
 """So long after a throttle the rate is back at where it was refused: slowly near there, then faster and faster."""
 REGAIN_MIN = 0.02
 """Least steepness of that curve, so that a rate near the floor rises too."""
