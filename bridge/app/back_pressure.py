@@ -132,14 +132,23 @@ class BackPressure:
         free = max(0, self._bytes_max - self.buffered_bytes)
         bytes_allowed = max(self._bytes_max / (2 * max(1, len(self._lines()))), free / FREE_PART)
         rows = line.ahead_rows - line.room + line.held_rows
-        return max(line.buffered_bytes / bytes_allowed, rows / (line.ahead_rows * (1 + HELD_PART)))
+        allowed = line.ahead_rows * (1 if line.passed_rows else 1 + HELD_PART)
+        return max(line.buffered_bytes / bytes_allowed, rows / allowed)
 
 
 def _rate(line: PartitionLine, seconds: float, now: float) -> bool:
-    """Whether there was anything to send. Where there was not, or it is stuck, the partition has not become slower."""
-    resolved = line.read_rows - line.lanes.unresolved
+    """Whether there was anything to send. Where there was not, or it is stuck, the partition has not become slower.
+
+    What counts is what its committable offset passes: the pace of its slowest shard. Only where that stands still it is what
+    the others send.
+    """
+    stuck = _is_stuck(line, now)
+    resolved = line.read_rows - (line.lanes.unresolved if stuck else line.tracker.open_rows())
+    if stuck != line.was_stuck:  # the two do not compare
+        line.was_stuck, line.resolved_rows = stuck, resolved
+        return bool(line.held or line.tracker.open_rows())
     now_per_s = (resolved - line.resolved_rows) / seconds
-    if not now_per_s and (_is_stuck(line, now) or not (line.held or line.tracker.open_rows())):
+    if not now_per_s and (stuck or not (line.held or line.tracker.open_rows())):
         return False
     line.resolved_rows = resolved
     line.resolved_per_s += RATE_WEIGHT * (now_per_s - line.resolved_per_s)

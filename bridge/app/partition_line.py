@@ -50,6 +50,7 @@ class PartitionLine:
     """How many rows may be open, which is above the committable offset and offered; kept by `BackPressure`."""
     passed_rows: int = 0
     """Open rows that do not count, where the first of them stands still; kept by `BackPressure`."""
+    was_stuck: bool = False
     stands_at: int = -1
     stands_since: float = float("-inf")
     held: deque[SourceBatch] = field(default_factory=deque)
