@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.app.back_pressure import RATE_S, RECOUNT_S, SPAN_ROWS_MAX, STUCK_S, TICK_S, BackPressure
+from bridge.app.back_pressure import HELD_PART, RATE_S, RECOUNT_S, SPAN_ROWS_MAX, STUCK_S, TICK_S, BackPressure
 from bridge.app.partition_line import AHEAD_ROWS_MIN, DONE_ROW_BYTES, Halt, PartitionLine
 from bridge.core.delivery.lanes import ROW_BYTES, MappedBatch, PartitionLanes
 from bridge.core.records import Partition
@@ -14,6 +14,7 @@ from tests.unit.app.lines import admit, new_line, resolve
 from tests.unit.core.delivery.columns import source_batch
 
 BYTES_MAX = 100_000
+ROWS = int(AHEAD_ROWS_MIN * (1 + HELD_PART))
 
 
 class Pressure:
@@ -65,22 +66,21 @@ def test_only_the_partition_above_its_allowance_waits_and_only_once():
 def test_many_small_records_count_by_their_rows():
     line = new_line()
     pressure = Pressure(line, bytes_max=10**9)
-    pressure.arrive(line, list(range(200)), 1)
+    pressure.arrive(line, list(range(ROWS)), 1)
     assert pressure.paused == set()
-    pressure.arrive(line, [200], 1)
+    pressure.arrive(line, [ROWS], 1)
     assert pressure.paused == {line.partition}
 
 
-def test_it_goes_on_below_half_of_its_allowance():
+def test_it_goes_on_at_three_quarters_of_its_allowance():
     line = new_line()
     pressure = Pressure(line, bytes_max=8 * (1001 + ROW_BYTES))
     batch = pressure.arrive(line, list(range(5)), 1000)
     assert pressure.paused == {line.partition}
-    for row in range(2):
-        resolve(line, batch, row)
+    resolve(line, batch, 0)
     pressure.pressure.left(1.0)
     assert pressure.paused == {line.partition}
-    resolve(line, batch, 2)
+    resolve(line, batch, 1)
     pressure.pressure.left(1.0 + RECOUNT_S)
     assert (pressure.paused, line.paused) == (set(), False)
 
@@ -114,7 +114,7 @@ def test_a_partition_that_left_gives_its_room_to_the_others():
     leaving, staying = new_line(0), new_line(1)
     pressure = Pressure(leaving, staying)
     pressure.arrive(leaving, [0], BYTES_MAX)
-    batch = pressure.arrive(staying, [0, 1], 13_000)
+    batch = pressure.arrive(staying, [0, 1], 20_000)
     resolve(staying, batch, 0)
     pressure.pressure.left(1.0)
     assert pressure.paused == {leaving.partition, staying.partition}
@@ -144,14 +144,14 @@ def test_a_fast_partition_may_read_further_ahead():
 def test_what_is_held_counts_and_is_offered_before_others_read_on():
     line, other = new_line(0), new_line(1)
     pressure = Pressure(line, other, bytes_max=10**9)
-    batch = pressure.arrive(line, list(range(150)), 1)
-    line.hold(source_batch([(150 + i, b"k", b"x" * 100) for i in range(100)], line.partition))
+    batch = pressure.arrive(line, list(range(ROWS - 90)), 1)
+    line.hold(source_batch([(ROWS + i, b"k", b"x" * 100) for i in range(100)], line.partition))
     pressure.pressure.arrived(line, 0)
     assert pressure.paused == {line.partition}
-    for row in range(150):
+    for row in range(ROWS - 90):
         resolve(line, batch, row)
     pressure.pressure.left(1.0)
-    assert (pressure.offering, pressure.paused) == ([line], set()), "a hundred rows are half of its allowance"
+    assert (pressure.offering, pressure.paused) == ([line], set()), "a hundred rows are a third of its allowance"
     assert pressure.pressure.buffered_bytes == line.buffered_bytes == line.held_bytes == 100 * (100 + ROW_BYTES)
 
 
@@ -188,17 +188,17 @@ def test_a_partition_that_had_no_turn_may_have_open_what_its_neighbours_have():
 def test_a_partition_that_stands_still_goes_past_what_is_stuck_until_it_moves():
     line, other = new_line(0), new_line(1)
     pressure = Pressure(line, other, bytes_max=10**9)
-    batch = pressure.arrive(line, list(range(200)), 1)
-    pressure.arrive(line, [200], 1)
+    batch = pressure.arrive(line, list(range(ROWS)), 1)
+    pressure.arrive(line, [ROWS], 1)
     assert pressure.paused == {line.partition}
     pressure.counted[line.lanes] = 5
     pressure.pressure.tick(1.0)
-    for row in range(50, 200):
+    for row in range(50, ROWS):
         resolve(line, batch, row)
     pressure.pressure.tick(1.0 + STUCK_S - 0.01)
     assert (line.passed_rows, pressure.paused) == (0, {line.partition})
     pressure.pressure.tick(1.0 + STUCK_S + RATE_S)
-    assert line.passed_rows == 201 - 5, "but five count"
+    assert line.passed_rows == ROWS + 1 - 5, "but five count"
     assert (line.room, pressure.paused) == (line.ahead_rows - 5, set())
     resolve(line, batch, 0)
     pressure.pressure.tick(1.0 + STUCK_S + 2 * RATE_S)
