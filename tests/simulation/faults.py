@@ -100,9 +100,6 @@ def _of_cluster(run: "Run", fault: Fault) -> None:
     """One that has a probability there, under the same name."""
     faults = run.cluster.faults
     setattr(faults, fault.kind, fault.what["probability"])
-    if fault.kind == "stale_messages":  # they need partitions that change hands while their messages wait
-        for n in range(1, int(fault.what["seconds"]) + 1):
-            run.world.call_later(n, lambda: run.cluster.take_and_give_back(GROUP))
     if fault.kind == "unanswered_commits":
         faults.unanswered_applied = fault.what["applied"]
     run.world.call_later(fault.what["seconds"], lambda: setattr(faults, fault.kind, 0.0))

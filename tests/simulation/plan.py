@@ -72,6 +72,7 @@ def plan_of(seed: int) -> Plan:
     streams = {f"stream-{i}": chance.randint(1, 4) for i in range(chance.choice((1, 1, 1, 2)))}
     topics = _topics(chance, streams)
     replicas = chance.choice((1, 2, 2, 3))
+    bursts = tuple(_bursts(random.Random(f"{seed}/records"), topics, ends_at))
     return Plan(
         seed=seed,
         replicas=replicas,
@@ -83,9 +84,9 @@ def plan_of(seed: int) -> Plan:
         session_timeout_s=chance.choice((6.0, 10.0)),
         streams=streams,
         topics=topics,
-        bursts=tuple(_bursts(random.Random(f"{seed}/records"), topics, ends_at)),
+        bursts=bursts,
         holes=tuple(_holes(random.Random(f"{seed}/holes"), topics, ends_at)),
-        faults=tuple(_faults(seed, topics, streams, replicas, ends_at)),
+        faults=tuple(_faults(seed, topics, bursts, replicas, ends_at)),
         ends_at=ends_at,
     )
 
@@ -144,15 +145,17 @@ def _holes(chance: random.Random, topics: tuple[Topic, ...], ends_at: float) -> 
     return [(chance.uniform(0, ends_at), *chance.choice(every), chance.randint(1, 5)) for _ in range(chance.randint(0, 6))]
 
 
-def _faults(seed: int, topics: tuple[Topic, ...], streams: Mapping[str, int], replicas: int, ends_at: float) -> list[Fault]:
+def _faults(seed: int, topics: tuple[Topic, ...], bursts: tuple[Burst, ...], replicas: int, ends_at: float) -> list[Fault]:
     chance = random.Random(f"{seed}/faults")
-    count = chance.choice((0, 2, 4, 8, 12, 16))
+    count = chance.choice((0, 1, 1, 2, 4, 8, 12, 16))
     kinds = [chance.choice(list(KINDS)) for _ in range(count)]
     faults = []
     for i, kind in enumerate(kinds):
         own = random.Random(f"{seed}/faults/{i}/{kind}")
-        context = Context(own, topics, tuple(streams), replicas)
-        faults.append(Fault(own.uniform(0.5, ends_at), kind, KINDS[kind](context)))
+        context = Context(own, topics, tuple(dict.fromkeys(topic.stream for topic in topics)), replicas)
+        # Half of them where something is going on.
+        busy = own.choice(bursts).at + own.uniform(0.0, 1.5) if bursts and own.random() < 0.5 else own.uniform(0.5, ends_at)
+        faults.append(Fault(busy, kind, KINDS[kind](context)))
     return sorted(faults, key=lambda fault: fault.at)
 
 
@@ -207,8 +210,6 @@ OF_CLUSTER = (
     "short_batches",
     "slow_fetches",
     "small_fetches",
-    "stale_messages",
-    "late_messages",
 )
 """Those that the cluster has a probability for, under the same name."""
 
@@ -246,8 +247,6 @@ KINDS: Mapping[str, Draw] = {
     "lost": _of_replica(),
     "taken_and_given_back": _of_kafka(),
     **{kind: _of_kafka(seconds=_SOME_S, probability=(0.05, 1.0)) for kind in OF_CLUSTER},
-    "stale_messages": _of_kafka(seconds=(5.0, 30.0), probability=(0.5, 1.0)),
-    "late_messages": _of_kafka(seconds=(5.0, 30.0), probability=(0.5, 1.0)),
     "unanswered_commits": lambda context: {
         **_of_kafka(seconds=_SOME_S, probability=(0.1, 1.0))(context),
         "applied": context.chance.random() < 0.5,

@@ -42,6 +42,7 @@ LEAD_TO_REPEATS = (
     "unanswered_commits",
     "late_commits",
     "sessions_expired",
+    "rebalance_timeouts",
 )
 """After these a record may be written again, as long as nothing tells what was stored (the ledger will)."""
 
@@ -194,7 +195,8 @@ class Run:
     def _judge_duplicates(self) -> None:
         """Where nothing went wrong that may lead to a second attempt of what is stored, nothing is written twice."""
         twice = [origin for origin, count in self.laws.stored.items() if count > 1]
-        injected = self.injected + self.kinesis.model.traffic.faults + self.cluster.counts
+        of_cluster = {kind: self.cluster.counts[kind] for kind in (*OF_CLUSTER, "sessions_expired", "rebalance_timeouts")}
+        injected = self.injected + self.kinesis.model.traffic.faults + Counter(of_cluster)
         if twice and not any(injected[kind] for kind in LEAD_TO_REPEATS) and not any(r.telemetry_repeats for r in self.replicas):
             self.laws.breaks("L3", f"{twice[0]} was written {self.laws.stored[twice[0]]} times, and nothing explains it")
 
