@@ -202,8 +202,8 @@ def test_a_partition_that_stands_still_goes_past_what_is_stuck_until_it_moves():
     assert (line.room, pressure.paused) == (line.ahead_rows - 5, set())
     resolve(line, batch, 0)
     pressure.pressure.tick(1.0 + STUCK_S + 2 * RATE_S)
-    assert line.passed_rows == 0
-    assert line.room < line.ahead_rows - 150
+    assert line.passed_rows == (ROWS - 50) - line.ahead_rows // 2, "half, until it has caught up"
+    assert line.room == line.ahead_rows - line.ahead_rows // 2 - 50
 
 
 def test_going_past_has_a_bound_in_rows():
