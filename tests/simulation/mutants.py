@@ -112,6 +112,14 @@ MUTANTS = (
         seed=115,
     ),
     Mutant(
+        "records that Kafka hands over twice in one go are sent twice",
+        "L3",
+        "adapters/kafka/columns.py",
+        "    if any(map(ge, offsets, offsets[1:])):\n",
+        "    if False:\n",
+        seed=100380,
+    ),
+    Mutant(
         "budget per stream instead of per shard",
         "L4",
         "core/delivery/scheduler.py",

@@ -31,6 +31,7 @@ LEAD_TO_REPEATS = (
     "latency",
     "hung",
     "stored_twice",
+    "swapped",
     "kinesis_slow",
     "crash",
     "freeze",

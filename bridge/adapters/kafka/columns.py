@@ -1,7 +1,8 @@
 """From the client library's message objects to columns, one batch per partition."""
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
+from operator import ge
 from typing import Any
 
 from confluent_kafka import KafkaError, Message
@@ -55,6 +56,9 @@ def _take_out_errors(
 
 def _batch(place: _Place, messages: list[Message], end: int) -> SourceBatch:
     offsets: list[int] = [message.offset() for message in messages]  # type: ignore[misc]
+    if any(map(ge, offsets, offsets[1:])):
+        messages = _for_the_first_time(messages, offsets)
+        return _batch(place, messages, end)
     return SourceBatch(
         Partition(*place),
         max(end, offsets[-1] + 1 if offsets else 0),
@@ -63,6 +67,12 @@ def _batch(place: _Place, messages: list[Message], end: int) -> SourceBatch:
         [message.key() for message in messages],
         [message.value() for message in messages],
     )
+
+
+def _for_the_first_time(messages: list[Message], offsets: list[int]) -> list[Message]:
+    """Without those that were handed over again in one go, after a fetch that went back: offsets ascend in a batch."""
+    highest = accumulate(offsets, max, initial=-1)
+    return [message for message, offset, before in zip(messages, offsets, highest, strict=False) if offset > before]
 
 
 def _report(error: KafkaError, message: Message) -> SourceEvent:
