@@ -1,5 +1,7 @@
 """From messages to columns: what of a hand-over is a row."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,8 @@ PLACE = ("orders", 0)
 
 @given(st.lists(st.integers(0, 30), max_size=40))
 def test_offsets_ascend_in_a_batch_whatever_is_handed_over_again(offsets):
-    events = events_of([SimMessage(PLACE, offset, 7, b"k", b"%d" % offset) for offset in offsets])
+    messages: list[Any] = [SimMessage(PLACE, offset, 7, b"k", b"%d" % offset) for offset in offsets]
+    events = events_of(messages)
     batches = [event for event in events if isinstance(event, SourceBatch)]
     firsts = [offset for i, offset in enumerate(offsets) if offset > max(offsets[:i], default=-1)]
     assert [batch.offsets for batch in batches] == ([firsts] if firsts else [])
