@@ -91,7 +91,7 @@ class BackPressure:
             seconds, self._rated_at = now - self._rated_at, now
             busy = [line for line in self._lines() if _rate(line, seconds, now)]
             _set_ahead(self._lines(), busy)
-            self._let_pass([line for line in self._lines() if _is_stuck(line, now)])
+            self._let_pass([line for line in self._lines() if line.stuck])
         elif not self._outdated:
             return
         self._counted_at = now
@@ -142,13 +142,13 @@ def _rate(line: PartitionLine, seconds: float, now: float) -> bool:
     What counts is what its committable offset passes: the pace of its slowest shard. Only where that stands still it is what
     the others send.
     """
-    stuck = _is_stuck(line, now)
+    stuck, waits = _is_stuck(line, now), bool(line.held or line.tracker.open_rows())
     resolved = line.read_rows - (line.lanes.unresolved if stuck else line.tracker.open_rows())
-    if stuck != line.was_stuck:  # the two do not compare
-        line.was_stuck, line.resolved_rows = stuck, resolved
-        return bool(line.held or line.tracker.open_rows())
+    if stuck != line.stuck:  # the two do not compare
+        line.stuck, line.resolved_rows = stuck, resolved
+        return waits
     now_per_s = (resolved - line.resolved_rows) / seconds
-    if not now_per_s and (stuck or not (line.held or line.tracker.open_rows())):
+    if not now_per_s and (stuck or not waits):
         return False
     line.resolved_rows = resolved
     line.resolved_per_s += RATE_WEIGHT * (now_per_s - line.resolved_per_s)

@@ -182,6 +182,7 @@ class ForwardLine:
         points = {line.partition: line.commit_point() for line in lines if self._lines.get(line.partition) is line}
         for line in lines:
             self._remove(line)
+        self._pressure.recount()
         self._telemetry.log("info", "partitions_revoked", partitions=[str(p) for p in event.partitions], drained=drained)
         event.complete(points)
 
@@ -189,6 +190,7 @@ class ForwardLine:
         for partition in partitions:
             if line := self._lines.get(partition):
                 self._remove(line)
+        self._pressure.recount()
         if partitions:
             self._telemetry.log("warning", "partitions_lost", partitions=[str(p) for p in partitions])
 
@@ -196,7 +198,6 @@ class ForwardLine:
         if self._lines.get(line.partition) is line:
             del self._lines[line.partition]
             self._streams[line.stream].detach(line)
-            self._pressure.recount()
 
     def _halt(self, line: PartitionLine, halt: Halt) -> None:
         """The partition stands still at one record; what stands before it goes on, and so do its neighbours."""

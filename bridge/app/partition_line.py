@@ -41,7 +41,7 @@ class PartitionLine:
     paused: bool = False
     draining: bool = False
     read_rows: int = 0
-    """Rows offered to the scheduler; with those unresolved, it tells the rate."""
+    """Rows offered to the scheduler; with those that are open, or unresolved, it tells the rate."""
     resolved_rows: int = 0
     resolved_per_s: float = 0.0
     steady_per_s: float = 0.0
@@ -50,7 +50,8 @@ class PartitionLine:
     """How many rows may be open, which is above the committable offset and offered; kept by `BackPressure`."""
     passed_rows: int = 0
     """Open rows that do not count, where the first of them stands still; kept by `BackPressure`."""
-    was_stuck: bool = False
+    stuck: bool = False
+    """Whether its first open row stands still; kept by `BackPressure`, as are the two that tell it."""
     stands_at: int = -1
     stands_since: float = float("-inf")
     held: deque[SourceBatch] = field(default_factory=deque)

@@ -11,12 +11,11 @@ if TYPE_CHECKING:
     from tests.simulation.run import Run
 
 Apply = Callable[["Run", Fault], None]
-_OWN = ("seconds",)
 
 
 def _of_kinesis(run: "Run", fault: Fault) -> None:
     """A document for the embedded Kinesis, which counts what it injects."""
-    document = {"kind": fault.kind, **{key: value for key, value in fault.what.items() if key not in _OWN}}
+    document = {"kind": fault.kind, **{key: value for key, value in fault.what.items() if key != "seconds"}}
     if fault.kind == "swapped":
         run.laws.damaged = True
     if fault.kind == "stored_late":
@@ -110,7 +109,7 @@ def _partitions_added(run: "Run", fault: Fault) -> None:
 
 
 def _records_deleted(run: "Run", fault: Fault) -> None:
-    """Retention removes what was not read yet: the partition has to halt, and say so."""
+    """Retention removes what was not read yet. The partition may halt, so it is not waited for at the end."""
     run.delete_records((fault.what["topic"], fault.what["partition"]))
 
 

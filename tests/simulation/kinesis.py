@@ -214,7 +214,6 @@ class CoWriter:
         self._records = max(1, records_per_s // 10)
         self._until = until
         self._chance: random.Random = kinesis.world.chance(f"co-writer/{stream}")
-        self.put = 0
         self._write()
 
     def _write(self) -> None:
@@ -230,5 +229,4 @@ class CoWriter:
         call: Call = read_call("PutRecords", orjson.dumps(members), "co-writer")
         with suppress(KinesisError):
             carry_out(self._kinesis.model, call, world.wall())
-        self.put += len(keys)
         world.call_later(0.1, self._write)

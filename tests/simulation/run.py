@@ -1,7 +1,7 @@
 """One run: a plan, the replicas, the faults at their moments, the laws; then the faults off, and everything must arrive."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -52,7 +52,6 @@ LEAD_TO_REPEATS = (
 class Outcome:
     """What became of a run."""
 
-    plan: Plan
     broken: list[Broken]
     injected: Counter[str]
     records: int
@@ -77,7 +76,7 @@ class Run:
         self.cluster.settings.consumer_session_timeout_s = plan.session_timeout_s
         self.cluster.settings.consumer_heartbeat_s = plan.session_timeout_s / 5
         self.cluster.settings.initial_rebalance_delay_s = 0.5
-        self.cluster.timeline.on_earlier = lambda when: self._advance_at(when)
+        self.cluster.timeline.on_earlier = self._advance_at
         self._offsets: dict[tuple[str, int], list[int]] = {}
         self._checked: dict[tuple[str, int], int] = {}
         self._prepare()
@@ -184,21 +183,23 @@ class Run:
         except SpinningError as error:
             self.laws.breaks("L6", str(error))
         ended_at = self.world.now
-        self.injected.update(self.kinesis.model.traffic.faults)
-        self.injected.update({kind: count for kind, count in self.cluster.counts.items() if kind in OF_CLUSTER})
         for replica in self.replicas:
             for process in (*replica.buried, replica.process):
                 process.bury()
         stored = self.laws.stored
         duplicates = sum(stored.values()) - len(stored)
-        return Outcome(self.plan, broken, self.injected, len(stored), duplicates, ended_at, list(self.lines))
+        return Outcome(broken, self._all_injected(), len(stored), duplicates, ended_at, list(self.lines))
+
+    def _all_injected(self) -> Counter[str]:
+        """Also what the embedded Kinesis and the cluster have counted themselves."""
+        of_cluster = Counter({kind: self.cluster.counts[kind] for kind in OF_CLUSTER})
+        return self.injected + self.kinesis.model.traffic.faults + of_cluster
 
     def _judge_duplicates(self) -> None:
         """Where nothing went wrong that may lead to a second attempt of what is stored, nothing is written twice."""
         twice = [origin for origin, count in self.laws.stored.items() if count > 1]
-        of_cluster = {kind: self.cluster.counts[kind] for kind in (*OF_CLUSTER, "sessions_expired", "rebalance_timeouts")}
-        injected = self.injected + self.kinesis.model.traffic.faults + Counter(of_cluster)
-        if twice and not any(injected[kind] for kind in LEAD_TO_REPEATS) and not any(r.telemetry_repeats for r in self.replicas):
+        happened = self._all_injected() + self.cluster.counts
+        if twice and not any(happened[kind] for kind in LEAD_TO_REPEATS) and not any(r.telemetry_repeats for r in self.replicas):
             self.laws.breaks("L3", f"{twice[0]} was written {self.laws.stored[twice[0]]} times, and nothing explains it")
 
     def _faults_off(self) -> None:
@@ -207,7 +208,6 @@ class Run:
         self.kinesis.extra_latency_s = 0.0
         for kind in OF_CLUSTER:
             setattr(self.cluster.faults, kind, 0.0)
-        self.cluster.broker_down(self.world.now)
         for replica in self.replicas:
             process = replica.process
             process.cut_from_kafka_until = process.cut_from_kinesis_until = self.world.now
@@ -231,15 +231,13 @@ class Run:
 
 def _lane(route: Mapping[str, Any], key: bytes | None, offset: int) -> str:
     """In which order the configuration wants this record: with those of its key, of its partition, or with none."""
-    if route["ordering"] == "partition" or route["partition_key"] == "partition":
+    if route["ordering"] == "partition":
         return "partition"
     if key is None:
         return f"offset {offset}" if route["null_key"] == "spread" else "no key"
     return key.decode()
 
 
-def simulate(plan: Plan, watch: Callable[[Run], None] = lambda run: None) -> Outcome:
+def simulate(plan: Plan) -> Outcome:
     """Carries a plan out."""
-    run = Run(plan)
-    watch(run)
-    return run.run()
+    return Run(plan).run()

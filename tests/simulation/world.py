@@ -4,7 +4,6 @@ import random
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Any
 
 from greenlet import getcurrent, greenlet
 
@@ -88,7 +87,3 @@ class World:
             if self.turns > TURNS_MAX:
                 raise SpinningError(f"{self.turns} timers up to {self.now:.3f} s")
         return True
-
-
-def nothing(*_: Any) -> None:
-    """What a cancelled callback does."""

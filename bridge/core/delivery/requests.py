@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from bridge.core.delivery.budgets import Taken
-from bridge.core.delivery.lanes import ROW_DATA, ROW_EXPLICIT_HASH_KEY, ROW_PARTITION_KEY, Row
+from bridge.core.delivery.lanes import ROW_DATA, Row
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,16 +45,6 @@ class Request:
     def datas(self) -> list[bytes]:
         """Data of each row."""
         return [row[ROW_DATA] for row in self.rows]
-
-    @property
-    def partition_keys(self) -> list[str]:
-        """Partition key of each row."""
-        return [row[ROW_PARTITION_KEY] for row in self.rows]
-
-    @property
-    def explicit_hash_keys(self) -> list[str | None]:
-        """Explicit hash key of each row, None where the partition key decides the shard."""
-        return [row[ROW_EXPLICIT_HASH_KEY] for row in self.rows]
 
 
 @dataclass(slots=True)
