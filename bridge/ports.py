@@ -57,6 +57,13 @@ class PartitionFailed:
 
 
 @dataclass(slots=True, frozen=True)
+class CommittedLate:
+    """Kafka answered a commit that was given up, perhaps after a later one: which of them holds is not known."""
+
+    partitions: Sequence[Partition]
+
+
+@dataclass(slots=True, frozen=True)
 class SourceTrouble:
     """Something is wrong with Kafka as a whole; the source keeps trying."""
 
@@ -64,7 +71,7 @@ class SourceTrouble:
     message: str
 
 
-SourceEvent = Assigned | Revoking | Lost | SourceBatch | PartitionFailed | SourceTrouble
+SourceEvent = Assigned | Revoking | Lost | SourceBatch | PartitionFailed | CommittedLate | SourceTrouble
 
 
 class Source(Protocol):

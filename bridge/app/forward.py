@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from bridge.app.back_pressure import TICK_S, BackPressure
-from bridge.app.commit import commit_what_moved
+from bridge.app.commit import commit_what_moved, unknown
 from bridge.app.fair_share import FairShare
 from bridge.app.hot_lanes import HotLanes
 from bridge.app.kafka_health import KafkaHealth
@@ -21,6 +21,7 @@ from bridge.ports import (
     Assigned,
     AssignedPartition,
     Clock,
+    CommittedLate,
     Lost,
     OffsetDirectory,
     PartitionFailed,
@@ -135,15 +136,15 @@ class ForwardLine:
         elif isinstance(event, Lost):
             self._lose(event.partitions)
         elif isinstance(event, PartitionFailed):
-            line = self._lines.get(event.partition)
-            if line is not None:
+            if line := self._lines.get(event.partition):
                 self._halt(line, Halt(event.reason, line.read_to, event.detail))
+        elif isinstance(event, CommittedLate):
+            unknown(self._lines[partition] for partition in event.partitions if partition in self._lines)
         else:
             self._kafka.trouble(event)
 
     def _read(self, batch: SourceBatch) -> None:
-        line = self._lines.get(batch.partition)
-        if line is None:
+        if (line := self._lines.get(batch.partition)) is None:
             return
         line.end_offset = max(line.end_offset or 0, batch.next_offset)
         if not line.takes_records or self._stopping.is_set():
@@ -168,8 +169,7 @@ class ForwardLine:
             self._telemetry.log("info", "partitions_assigned", partitions=[str(a.partition) for a in partitions])
 
     def _stream(self, routed: RoutedTopic) -> StreamLine:
-        stream = self._streams.get(routed.stream)
-        if stream is None:
+        if (stream := self._streams.get(routed.stream)) is None:
             stream = self._streams[routed.stream] = self._open_stream(routed.stream, routed.shard_share)
             stream.on_halt = self._halt
             stream.on_progress = self._progressed

@@ -15,12 +15,13 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from bridge.adapters.kafka.columns import events_of, is_record_or_end
+from bridge.adapters.kafka.commit_under_way import CommitUnderWay
 from bridge.adapters.kafka.handover import Handover
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
 from bridge.core.delivery.lanes import ROW_BYTES
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition, SourceBatch
-from bridge.ports import Assigned, AssignedPartition, Lost, Revoking, SourceEvent, SourceTrouble
+from bridge.ports import Assigned, AssignedPartition, CommittedLate, Lost, Revoking, SourceEvent, SourceTrouble
 
 POLL_S = 0.1
 GATHER_S = 0.005
@@ -59,7 +60,7 @@ class KafkaSource:
         self._rewind: set[tuple[str, int]] = set()
         self._record_bytes = 1024.0
         self._fatal: str | None = None  # what the client said before it stopped for good
-        self._commit_answer: Callable[[KafkaError | None, list[TopicPartition]], None] | None = None
+        self._commit_under_way: CommitUnderWay | None = None
         self._loop = handover.loop  # that of the events; the client may be made in a thread of its own
         self._closing = threading.Event()
         self._thread = handover.threads.thread(self._run, "kafka-consumer")
@@ -250,36 +251,23 @@ class KafkaSource:
 
     def _commit(self, points: Mapping[Partition, CommitPoint], answer: "asyncio.Future[Mapping[Partition, str]]") -> None:
         offsets = _offsets({p: point for p, point in points.items() if (p.topic, p.number) in self._assigned})
-        sent = {(o.topic, o.partition): o.offset for o in offsets}
-
-        def answered(error: KafkaError | None, results: list[TopicPartition]) -> None:
-            if results and {(r.topic, r.partition): r.offset for r in results} != sent:
-                return  # the late answer to an earlier commit
-            self._commit_answer = None
-            own = {Partition(r.topic, r.partition): r.error.str() for r in results if r.error is not None}
-            if error is not None and not own:  # of the commit as a whole
-                own = {Partition(o.topic, o.partition): error.str() for o in offsets}
-            self._answer(answer, own)
-
+        commit = CommitUnderWay(self._loop, answer, offsets)
         if not offsets:
-            self._answer(answer, {})
+            commit.settle(None, [])
             return
-        self._commit_answer = answered
+        self._commit_under_way = commit
         try:
             self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
-            answered(error.args[0], offsets)
+            self._on_commit(error.args[0], offsets)
 
-    def _answer(self, answer: "asyncio.Future[Mapping[Partition, str]]", refused: Mapping[Partition, str]) -> None:
-        def set_result() -> None:
-            if not answer.done():  # else nobody waits any more
-                answer.set_result(refused)
-
-        self._loop.call_soon_threadsafe(set_result)
-
-    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        if self._commit_answer is not None:
-            self._commit_answer(error, partitions)
+    def _on_commit(self, error: KafkaError | None, results: list[TopicPartition]) -> None:
+        commit = self._commit_under_way
+        if commit is not None and commit.is_answered_by(results):
+            self._commit_under_way = None
+            commit.settle(error, results)
+        else:  # the client repeats what a broker did not answer, even behind a later commit
+            self._handover.put([CommittedLate([Partition(result.topic, result.partition) for result in results])])
 
     def _on_error(self, error: KafkaError) -> None:
         self._say([SourceTrouble(error.name(), error.str())])

@@ -13,7 +13,7 @@ from bridge.adapters.kafka.source import KafkaSource
 from bridge.core.delivery.commit_metadata import CommitPoint, decode
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition, SourceBatch
-from bridge.ports import Assigned, Lost, PartitionFailed, Revoking, SourceEvent, SourceTrouble
+from bridge.ports import Assigned, CommittedLate, Lost, PartitionFailed, Revoking, SourceEvent, SourceTrouble
 from tests.unit.adapters.fake_consumer import FakeConsumer, FakeMessage
 
 ORDERS = [Partition("orders", 0), Partition("orders", 1)]
@@ -129,7 +129,7 @@ async def test_only_what_kafka_refused_counts_as_refused():
     assert await commit_with_one_refusal() == {ORDERS[0]: "too large"}
 
 
-async def test_a_late_answer_to_an_earlier_commit_confirms_nothing():
+async def test_a_late_answer_to_an_earlier_commit_confirms_nothing_and_is_told():
     stage = Stage()
     await stage.play(stage.assign)
     with pytest.raises(UnavailableError):
@@ -140,10 +140,12 @@ async def test_a_late_answer_to_an_earlier_commit_confirms_nothing():
     await asyncio.sleep(0)
     stage.source._run_commands()
     late()
-    await asyncio.sleep(0)
+    assert await stage.source.events() == [CommittedLate([ORDERS[0]])]
     assert not answer.done()
     await stage.play(lambda: None)
     assert await answer == {}
+    late()
+    assert await stage.source.events() == [CommittedLate([ORDERS[0]])]
 
 
 async def test_a_revocation_that_nobody_completes_ends_with_its_deadline():

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from bridge.app.commit import commit_what_moved
+from bridge.app.commit import commit_what_moved, unknown
 from bridge.app.lag import lag_samples
 from bridge.app.partition_line import Halt, PartitionLine
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
@@ -165,6 +165,18 @@ def test_what_kafka_refuses_is_tried_again_and_logged():
     source.refused = {}
     assert run(source, [good, bad])
     assert list(source.commits[1]) == [bad.partition]
+
+
+def test_what_becomes_unknown_while_a_commit_is_under_way_stays_unknown():
+    line = new_line(0)
+
+    class Late(FakeSource):
+        async def commit(self, points: Mapping[Partition, CommitPoint]) -> Mapping[Partition, str]:
+            unknown([line])
+            return await super().commit(points)
+
+    assert run(Late(), [line])
+    assert line.committed is None
 
 
 def test_an_unanswered_commit_confirms_nothing():
