@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from bridge.app.back_pressure import TICK_S, BackPressure
-from bridge.app.commit import commit_what_moved, unknown
+from bridge.app.commit import Commits
 from bridge.app.fair_share import FairShare
 from bridge.app.hot_lanes import HotLanes
 from bridge.app.kafka_health import KafkaHealth
@@ -15,7 +15,6 @@ from bridge.app.partition_line import Halt, PartitionLine, open_line
 from bridge.app.routing import RoutedTopic
 from bridge.app.stream_line import StreamLine
 from bridge.app.telemetry import Sample, Telemetry
-from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import (
     Assigned,
@@ -33,7 +32,6 @@ from bridge.ports import (
 
 RESTART_FIRST_S = 1.0
 RESTART_MAX_S = 30.0
-FINAL_COMMITS_MAX = 3
 
 
 @dataclass(slots=True, frozen=True)
@@ -77,6 +75,8 @@ class ForwardLine:
         self._pressure = BackPressure(limits.buffer_bytes_max, self._lines.values, self._streams, self._pause, self._resume)
         self._hot_lanes = HotLanes(self._lines.values)
         self._kafka = KafkaHealth(telemetry)
+        interval_s = limits.commit_interval_s
+        self._commits = Commits(lambda: self._source, self._lines, interval_s, telemetry, self._kafka.trouble)
         self._fair_share = FairShare(offsets, route_topic, self._lines, self._streams)
         telemetry.gauges(self._samples)
 
@@ -86,7 +86,7 @@ class ForwardLine:
         """Works until cancelled, or until `stop` has ended."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            self._task(self._commit_forever())
+            self._task(self._commits.run())
             self._task(self._tick_forever())
             self._task(self._fair_share.run())
             self._task(observe_lag(self._offsets, self._lines, self._clock, self._kafka.answers, self._kafka.trouble))
@@ -99,7 +99,7 @@ class ForwardLine:
         self._stopping.set()
         lines = list(self._lines.values())
         drained = await self._drain(lines)
-        committed = await self._commit_at_last()
+        committed = await self._commits.at_last()
         if not (drained and committed):
             self._telemetry.log("warning", "drain_incomplete", unresolved=sum(line.lanes.unresolved for line in lines))
         if self._source is not None:
@@ -139,7 +139,7 @@ class ForwardLine:
             if line := self._lines.get(event.partition):
                 self._halt(line, Halt(event.reason, line.read_to, event.detail))
         elif isinstance(event, CommittedLate):
-            unknown(self._lines[partition] for partition in event.partitions if partition in self._lines)
+            self._commits.late(event.partitions)
         else:
             self._kafka.trouble(event)
 
@@ -246,32 +246,6 @@ class ForwardLine:
                     self._progress.clear()
                     await self._progress.wait()
         return not any(line.lanes.unresolved for line in lines)
-
-    # -- commit
-
-    async def _commit_forever(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.commit_interval_s)
-            # While partitions drain, the consumer's thread waits for that; it commits them itself before they leave.
-            if not any(line.draining for line in self._lines.values()):
-                await self._commit()
-
-    async def _commit_at_last(self) -> bool:
-        """A commit may be refused in the middle of a rebalance; it is worth a few attempts before leaving."""
-        for _ in range(FINAL_COMMITS_MAX):
-            if await self._commit():
-                return True
-            await asyncio.sleep(self._limits.commit_interval_s)
-        return False
-
-    async def _commit(self) -> bool:
-        if self._source is None:
-            return True
-        try:
-            return await commit_what_moved(self._source, list(self._lines.values()), self._telemetry)
-        except UnavailableError as error:
-            self._kafka.trouble(SourceTrouble("commit", str(error)))
-            return False
 
     # -- what others ask
 

@@ -193,18 +193,26 @@ MUTANTS = (
     Mutant(
         "a refused commit ends the daemon",
         "alive",
-        "app/forward.py",
-        '            self._kafka.trouble(SourceTrouble("commit", str(error)))\n            return False\n',
-        "            raise\n",
+        "app/commit.py",
+        '                self._on_trouble(SourceTrouble("commit", str(error)))\n                return False\n',
+        "                raise\n",
         seed=34,
     ),
     Mutant(
         "a commit that was answered late is taken for the last one",
         "L1",
-        "app/forward.py",
-        "        elif isinstance(event, CommittedLate):\n            unknown(",
-        "        elif isinstance(event, CommittedLate):\n            list(",
+        "app/commit.py",
+        "        _unknown(self._lines[partition] for partition in partitions if partition in self._lines)\n",
+        "        pass\n",
         seed=102269,
+    ),
+    Mutant(
+        "a daemon stops while its last commit is under way",
+        "L3",
+        "app/commit.py",
+        "        async with self._under_way:\n",
+        "        if True:\n",
+        seed=200267,
     ),
 )
 

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from bridge.app.commit import commit_what_moved, unknown
+from bridge.app.commit import Commits, commit_what_moved
 from bridge.app.lag import lag_samples
 from bridge.app.partition_line import Halt, PartitionLine
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
@@ -172,11 +172,38 @@ def test_what_becomes_unknown_while_a_commit_is_under_way_stays_unknown():
 
     class Late(FakeSource):
         async def commit(self, points: Mapping[Partition, CommitPoint]) -> Mapping[Partition, str]:
-            unknown([line])
+            commits.late([line.partition])
             return await super().commit(points)
 
-    assert run(Late(), [line])
+    async def at_last() -> bool:
+        return await commits.at_last()
+
+    source = cast(Source, Late())
+    commits = Commits(lambda: source, {line.partition: line}, 1.0, LoggingTelemetry(), lambda trouble: None)
+    line.committed = None
+    assert asyncio.run(at_last())
     assert line.committed is None
+
+
+def test_there_is_one_commit_at_a_time():
+    line = new_line(0)
+    line.committed = None
+
+    class Slow(FakeSource):
+        async def commit(self, points: Mapping[Partition, CommitPoint]) -> Mapping[Partition, str]:
+            self.commits.append(dict(points))
+            await asyncio.sleep(0)
+            return dict.fromkeys(points, "in the middle of a rebalance") if len(self.commits) == 1 else {}
+
+    async def twice() -> tuple[bool, bool]:
+        first, second = await asyncio.gather(commits.at_last(), commits.at_last())
+        return first, second
+
+    source = Slow()
+    commits = Commits(lambda: cast(Source, source), {line.partition: line}, 0.0, LoggingTelemetry(), lambda trouble: None)
+    assert asyncio.run(twice()) == (True, True)
+    assert len(source.commits) == 2
+    assert line.committed == line.commit_point()
 
 
 def test_an_unanswered_commit_confirms_nothing():
