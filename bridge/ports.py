@@ -7,7 +7,7 @@ from typing import Protocol
 from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.delivery.requests import Request
 from bridge.core.delivery.shard_map import ShardMap
-from bridge.core.records import Partition, PutAnswer, SourceBatch
+from bridge.core.records import DeadLetter, Partition, PutAnswer, SourceBatch
 
 # -- Kafka
 
@@ -136,6 +136,16 @@ class GroupDirectory(OffsetDirectory, Protocol):
 
     async def timestamps_at(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Timestamp (milliseconds) of the first record at or above each offset; left out where there is none."""
+
+
+class DeadLetters(Protocol):
+    """Keeps the records that were not carried, in the dead-letter topic."""
+
+    async def park(self, letters: Sequence[DeadLetter]) -> None:
+        """Returns once Kafka has confirmed all of them; those that it had confirmed before an error may be written again.
+
+        Raises UnavailableError without an answer in time, RefusedError where the topic cannot be written as it is.
+        """
 
 
 # -- Kinesis

@@ -1,5 +1,6 @@
 """What travels along the line: batches as columns (lists side by side, one row a record), never objects per record."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -19,12 +20,17 @@ Lane = str | int
 """Unit of order inside a partition: a partition key, or a number where the lane is not a key (see mapping)."""
 
 
+Headers = Sequence[tuple[str, bytes | None]]
+"""Of one Kafka record, in its order; a name may stand more than once."""
+
+
 @dataclass(slots=True)
 class SourceBatch:
     """Records of one partition as Kafka handed them over, in offset order.
 
     Offsets have holes (transaction markers, compaction). `next_offset` is where reading goes on: above the last offset,
-    further above it where only markers follow; a batch without rows reports such a position alone.
+    further above it where only markers follow; a batch without rows reports such a position alone. `headers` is empty where
+    none of the records has any.
     """
 
     partition: Partition
@@ -33,6 +39,7 @@ class SourceBatch:
     timestamps_ms: list[int] = field(default_factory=list)
     keys: list[bytes | None] = field(default_factory=list)
     values: list[bytes | None] = field(default_factory=list)
+    headers: list[Headers | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -49,14 +56,38 @@ class SourceBatch:
             self.timestamps_ms[first:],
             self.keys[first:],
             self.values[first:],
+            self.headers[first:],
         )
 
     def split(self, rows: int) -> "tuple[SourceBatch, SourceBatch]":
         """The first rows, and the rest, of which there must be some."""
-        offsets, times, keys, values = self.offsets, self.timestamps_ms, self.keys, self.values
-        head = SourceBatch(self.partition, offsets[rows], offsets[:rows], times[:rows], keys[:rows], values[:rows])
-        rest = SourceBatch(self.partition, self.next_offset, offsets[rows:], times[rows:], keys[rows:], values[rows:])
-        return head, rest
+        return self.up_to(rows), self.starting_at(self.offsets[rows])
+
+    def up_to(self, rows: int) -> "SourceBatch":
+        """The first rows; there must be more than these."""
+        return SourceBatch(
+            self.partition,
+            self.offsets[rows],
+            self.offsets[:rows],
+            self.timestamps_ms[:rows],
+            self.keys[:rows],
+            self.values[:rows],
+            self.headers[:rows],
+        )
+
+
+@dataclass(slots=True, frozen=True)
+class DeadLetter:
+    """A record that was not carried, whole, and why: `reason` is a short name, `detail` a sentence."""
+
+    partition: Partition
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    reason: str
+    detail: str
 
 
 class Outcome(IntEnum):

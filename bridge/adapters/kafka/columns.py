@@ -59,6 +59,7 @@ def _batch(place: _Place, messages: list[Message], end: int) -> SourceBatch:
     if any(map(ge, offsets, offsets[1:])):
         messages = _for_the_first_time(messages, offsets)
         return _batch(place, messages, end)
+    headers: list[Any] = [message.headers() for message in messages]
     return SourceBatch(
         Partition(*place),
         max(end, offsets[-1] + 1 if offsets else 0),
@@ -66,6 +67,7 @@ def _batch(place: _Place, messages: list[Message], end: int) -> SourceBatch:
         [message.timestamp()[1] for message in messages],
         [message.key() for message in messages],
         [message.value() for message in messages],
+        headers if any(headers) else [],
     )
 
 

@@ -1,0 +1,22 @@
+"""What is done with a record that cannot be carried as it is: one policy for each reason."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+OnOversize = Literal["park", "stop", "skip"]
+OnLongKey = Literal["hash", "park", "stop"]
+OnTombstone = Literal["park", "stop", "skip", "send_empty"]
+OnMissingField = Literal["park", "stop", "skip", "use_kafka_key"]
+Action = Literal["park", "stop", "skip"]
+"""`park`: into the dead-letter topic, confirmed before the offset passes. `stop`: the partition halts at the record. `skip`: the
+record is left out, and counted."""
+
+
+@dataclass(slots=True, frozen=True)
+class Policies:
+    """Those of one route. The defaults lose nothing and stop nothing."""
+
+    on_oversize: OnOversize = "park"
+    on_long_key: OnLongKey = "hash"
+    on_tombstone: OnTombstone = "park"
+    on_missing_field: OnMissingField = "park"
