@@ -38,7 +38,7 @@ from bridge.app.settings import MSK_IAM, LogSettings, Problem, SecretFileError, 
 from bridge.app.stream_line import StreamLine
 from bridge.app.supervisor import supervise
 from bridge.app.telemetry import Telemetry
-from bridge.core.delivery.mapping import KeyCache
+from bridge.core.delivery.key_strategies import KeyCache
 from bridge.core.delivery.requests import RequestLimits
 from bridge.core.errors import UnavailableError
 from bridge.ports import Clock, Sink, Source

@@ -11,6 +11,7 @@ from bridge.app.fair_share import FairShare
 from bridge.app.hot_lanes import HotLanes
 from bridge.app.kafka_health import KafkaHealth
 from bridge.app.lag import line_samples, observe_lag
+from bridge.app.parking import Parking
 from bridge.app.partition_line import Halt, PartitionLine, open_line
 from bridge.app.routing import RoutedTopic
 from bridge.app.stream_line import StreamLine
@@ -21,6 +22,7 @@ from bridge.ports import (
     AssignedPartition,
     Clock,
     CommittedLate,
+    DeadLetters,
     Lost,
     OffsetDirectory,
     PartitionFailed,
@@ -43,25 +45,32 @@ class ForwardLimits:
     drain_timeout_s: float
 
 
+@dataclass(slots=True, frozen=True)
+class ForwardPorts:
+    """What the forward line asks of the outside world, beside its streams."""
+
+    open_source: Callable[[], Awaitable[Source]]
+    offsets: OffsetDirectory
+    dead_letters: DeadLetters
+    clock: Clock
+
+
 class ForwardLine:
     """Consumes, offers, commits. Everything runs on one event loop; only the source has a thread."""
 
     def __init__(
         self,
-        open_source: Callable[[], Awaitable[Source]],
+        ports: ForwardPorts,
         open_stream: Callable[[str, float], StreamLine],
         route_topic: Callable[[str, int], RoutedTopic],
-        offsets: OffsetDirectory,
-        clock: Clock,
         telemetry: Telemetry,
         limits: ForwardLimits,
     ) -> None:
         """`open_stream` takes the stream and our share of its shards, `route_topic` a topic and its number of slices."""
-        self._open_source = open_source
+        self._ports = ports
         self._open_stream = open_stream
         self._route_topic = route_topic
-        self._offsets = offsets
-        self._clock = clock
+        self._clock = ports.clock
         self._telemetry = telemetry
         self._limits = limits
         self._source: Source | None = None
@@ -77,7 +86,10 @@ class ForwardLine:
         self._kafka = KafkaHealth(telemetry)
         interval_s = limits.commit_interval_s
         self._commits = Commits(lambda: self._source, self._lines, interval_s, telemetry, self._kafka.trouble)
-        self._fair_share = FairShare(offsets, route_topic, self._lines, self._streams)
+        self._parking = Parking(ports.dead_letters, telemetry)
+        self._parking.on_halt = self._halt
+        self._parking.on_progress = self._progressed
+        self._fair_share = FairShare(ports.offsets, route_topic, self._lines, self._streams)
         telemetry.gauges(self._samples)
 
     # -- life
@@ -89,7 +101,8 @@ class ForwardLine:
             self._task(self._commits.run())
             self._task(self._tick_forever())
             self._task(self._fair_share.run())
-            self._task(observe_lag(self._offsets, self._lines, self._clock, self._kafka.answers, self._kafka.trouble))
+            self._task(self._parking.run())
+            self._task(observe_lag(self._ports.offsets, self._lines, self._clock, self._kafka.answers, self._kafka.trouble))
             await self._read_until_stopped()
             for task in self._running:
                 task.cancel()
@@ -101,7 +114,7 @@ class ForwardLine:
         drained = await self._drain(lines)
         committed = await self._commits.at_last()
         if not (drained and committed):
-            self._telemetry.log("warning", "drain_incomplete", unresolved=sum(line.lanes.unresolved for line in lines))
+            self._telemetry.log("warning", "drain_incomplete", unresolved=sum(line.unsettled for line in lines))
         if self._source is not None:
             await self._source.close()
         return drained and committed
@@ -110,7 +123,7 @@ class ForwardLine:
         """Reads; a consumer that ended by itself is opened anew, with all its partitions lost."""
         pause = RESTART_FIRST_S
         while not self._stopping.is_set():
-            self._source = await self._open_source()
+            self._source = await self._ports.open_source()
             while events := await self._source.events():
                 if not all(isinstance(event, SourceTrouble) for event in events):
                     pause = RESTART_FIRST_S
@@ -171,6 +184,7 @@ class ForwardLine:
     def _stream(self, routed: RoutedTopic) -> StreamLine:
         if (stream := self._streams.get(routed.stream)) is None:
             stream = self._streams[routed.stream] = self._open_stream(routed.stream, routed.shard_share)
+            stream.parking = self._parking
             stream.on_halt = self._halt
             stream.on_progress = self._progressed
             self._task(stream.run())
@@ -242,10 +256,10 @@ class ForwardLine:
             self._streams[line.stream].finish(line)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.drain_timeout_s):
-                while any(line.lanes.unresolved for line in lines):
+                while any(line.unsettled for line in lines):
                     self._progress.clear()
                     await self._progress.wait()
-        return not any(line.lanes.unresolved for line in lines)
+        return not any(line.unsettled for line in lines)
 
     # -- what others ask
 
@@ -254,7 +268,8 @@ class ForwardLine:
         waiting = [] if self._joined else ["kafka: not a member of the consumer group yet"]
         kafka = [f"kafka: {self._kafka.problem}"] if self._kafka.problem else []
         streams = [f"stream {stream.stream}: {stream.trouble}" for stream in self._streams.values() if stream.trouble]
-        return [*kafka, *waiting, *streams]
+        parking = [f"dead letters: {self._parking.trouble}"] if self._parking.trouble else []
+        return [*kafka, *waiting, *streams, *parking]
 
     def halts(self) -> Mapping[Partition, Halt]:
         """Partitions that stand still."""

@@ -58,6 +58,9 @@ class PartitionLine:
     """Read and not offered: nothing of it was ever attempted."""
     held_rows: int = 0
     held_bytes: int = 0
+    parking_rows: int = 0
+    """On their way to the dead-letter topic; kept by `Parking`, as are their bytes."""
+    parking_bytes: int = 0
     end_offset: int | None = None
     behind_since_ms: float | None = None
     """When the end of the partition was first seen above everything read, while nothing read waited."""
@@ -66,7 +69,12 @@ class PartitionLine:
     def buffered_bytes(self) -> int:
         reads_on = self.lanes.ends_at is None  # else rows are open that are forgotten, and nothing comes any more
         done = self.tracker.open_rows() - self.lanes.unresolved if reads_on else 0
-        return self.lanes.memory_bytes + self.held_bytes + DONE_ROW_BYTES * done
+        return self.lanes.memory_bytes + self.held_bytes + self.parking_bytes + DONE_ROW_BYTES * done
+
+    @property
+    def unsettled(self) -> int:
+        """Rows that were offered and are neither stored nor parked."""
+        return self.lanes.unresolved + self.parking_rows
 
     @property
     def room(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.app.settings import Route, Settings
-from bridge.core.delivery.mapping import MappingSpec
+from bridge.core.delivery.key_strategies import MappingSpec
 
 
 @dataclass(slots=True, frozen=True)

@@ -5,13 +5,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from bridge.app.parking import Parking
 from bridge.app.partition_line import Halt, PartitionLine
 from bridge.app.put_report import PutReport
 from bridge.app.telemetry import Sample, Telemetry
 from bridge.core.delivery.ack_tracker import acknowledge
 from bridge.core.delivery.fair_parts import Place, fair_parts
+from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.delivery.lanes import PartitionLanes
-from bridge.core.delivery.mapping import KeyCache, Mapper, MappingSpec
+from bridge.core.delivery.mapping import Mapper
 from bridge.core.delivery.ready_shards import NEVER
 from bridge.core.delivery.requests import Request, RequestLimits, Resolution
 from bridge.core.delivery.scheduler import Scheduler
@@ -58,6 +60,7 @@ class StreamLine:
         self._stale = asyncio.Event()
         self._report = PutReport(stream, telemetry)
         self._directory_trouble: str | None = "its shards are not known yet"
+        self.parking: Parking | None = None
         self.on_halt: Callable[[PartitionLine, Halt], None] = lambda line, halt: None
         self.on_progress: Callable[[], None] = lambda: None
 
@@ -102,7 +105,8 @@ class StreamLine:
     def finish(self, line: PartitionLine) -> None:
         """Sends only what has to be done before the partition may leave: up to the last record ever attempted."""
         under_way_to = self._scheduler.under_way_to(line.lanes) if self._scheduler else 0
-        self._truncate(line, max(under_way_to, line.tracker.first_unattempted()))
+        parked_to = self.parking.under_way_to(line) if self.parking else 0
+        self._truncate(line, max(under_way_to, parked_to, line.tracker.first_unattempted()))
 
     def offer(self, line: PartitionLine, batch: SourceBatch) -> None:
         """Records of an attached partition, in offset order."""
@@ -128,8 +132,13 @@ class StreamLine:
 
     def _offer(self, scheduler: Scheduler, line: PartitionLine, batch: SourceBatch) -> None:
         _, mapper = self._lines[line.lanes]
-        mapped, rejection = mapper.map(line.tracker.unseen(batch), line.lanes)
+        unseen = line.tracker.unseen(batch)
+        mapped, rejection = mapper.map(unseen, line.lanes)
         line.tracker.admit(mapped)
+        if mapped.diverted:
+            self._ready_parking().divert(line, mapped, unseen)
+        if mapped.hashed_keys:
+            self._telemetry.count("bridge_keys_hashed_total", mapped.hashed_keys, line.route)
         line.read_rows += len(mapped)
         if len(mapped):
             scheduler.offer(mapped, self._clock.monotonic())
@@ -141,6 +150,8 @@ class StreamLine:
         line.drop_held()
         if self._scheduler is not None:
             self._scheduler.truncate(line.lanes, offset)
+        if self.parking is not None:
+            self.parking.truncate(line, offset)
 
     def _mapper(self, spec: MappingSpec) -> Mapper:
         """A record has to fit into the stream, and into a request of the configured size."""
@@ -246,6 +257,11 @@ class StreamLine:
         if self._scheduler is None:
             raise RuntimeError(f"{self.stream}: sending before its shards are known")
         return self._scheduler
+
+    def _ready_parking(self) -> Parking:
+        if self.parking is None:
+            raise RuntimeError(f"{self.stream}: a record is to be parked, and nothing can park it")
+        return self.parking
 
     def samples(self) -> list[Sample]:
         """Gauges of this stream."""

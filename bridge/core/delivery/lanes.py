@@ -2,11 +2,15 @@
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from bridge.core.records import Lane, Partition
+from bridge.core.delivery.policies import Diverted
+from bridge.core.records import Headers, Lane, Partition
+
+if TYPE_CHECKING:
+    from bridge.core.delivery.aggregate_queues import Aggregating
 
 ROW_BYTES = 400
 """What a row costs in memory beside its data and partition key: objects, list entries, its place in a lane (measured)."""
@@ -30,6 +34,8 @@ class PartitionLanes:
     """Records offered and not yet resolved."""
     unresolved_bytes: int = 0
     """Data and partition keys of those."""
+    aggregating: "Aggregating | None" = None
+    """Where its records travel in aggregates; then `waiting` stays empty."""
     ends_at: int | None = None
     """Rows at or above this offset are not sent any more; those under way are not tried again."""
 
@@ -53,8 +59,12 @@ class PartitionLanes:
     def let_go(self, rows: "Iterable[Row]") -> None:
         """These rows are not unresolved any more."""
         for row in rows:
-            self.unresolved -= 1
-            self.unresolved_bytes -= row[ROW_SIZE]
+            self.count_out(1, row[ROW_SIZE])
+
+    def count_out(self, records: int, size: int) -> None:
+        """So many records, with so many bytes, are not unresolved any more."""
+        self.unresolved -= records
+        self.unresolved_bytes -= size
 
     def wants(self, offset: int) -> bool:
         """Whether a row at this offset is still to be sent."""
@@ -66,19 +76,25 @@ class MappedBatch:
     """Rows of one partition, ready for the scheduler, which takes the columns that it needs out as rows, once.
 
     `sizes` count data and partition key in bytes, as the limits do. `explicit_hash_keys` is None where the partition key
-    decides the shard. `attempted_again` and `resolved` hold one byte per row, 0 or 1.
+    decides the shard. `attempted_again` and `resolved` hold one byte per row, 0 or 1. Rows in `diverted` are not sent.
     """
 
     lanes_of: PartitionLanes
     next_offset: int
     offsets: list[int]
     timestamps_ms: list[int]
-    values: Sequence[bytes | None]
+    values: Sequence[bytes]
     partition_keys: Sequence[str]
     hash_keys: Sequence[int]
     explicit_hash_keys: Sequence[str] | None
     lanes: Sequence[Lane]
     sizes: Sequence[int]
+    diverted: Sequence[Diverted] = ()
+    nulls: frozenset[int] = frozenset()
+    """Rows whose value was null, and is sent empty."""
+    headers: Sequence[Headers | None] = ()
+    hashed_keys: int = 0
+    """Of how many rows the partition key cannot be turned back into the Kafka key."""
     age: int = 0
     """Set by the scheduler: batches offered earlier have a lower one."""
     attempted_again: bytearray = field(init=False)
@@ -89,16 +105,49 @@ class MappedBatch:
         self.attempted_again = bytearray(len(self.offsets))
         self.resolved = bytearray(len(self.offsets))
 
+    def head(self, rows: int, diverted: Sequence[Diverted]) -> "MappedBatch":
+        """The first rows, of which those are diverted."""
+        whole = rows == len(self)
+        return replace(
+            self,
+            next_offset=self.next_offset if whole else self.offsets[rows],
+            offsets=self.offsets[:rows],
+            timestamps_ms=self.timestamps_ms[:rows],
+            values=self.values[:rows],
+            partition_keys=self.partition_keys[:rows],
+            hash_keys=self.hash_keys[:rows],
+            explicit_hash_keys=None if self.explicit_hash_keys is None else self.explicit_hash_keys[:rows],
+            lanes=self.lanes[:rows],
+            sizes=self.sizes[:rows],
+            headers=self.headers[:rows],
+            diverted=diverted,
+        )
+
     def __len__(self) -> int:
         return len(self.offsets)
 
+    def end_of(self, row: int) -> int:
+        """Above the offset of a row."""
+        return self.offsets[row] + 1
+
+    def forget(self, row: "Row") -> None:
+        """A head of this batch is not sent any more, nor what stands behind it."""
+        self.lanes_of.let_go([row, *(self.lanes_of.waiting.pop(row[ROW_LANE], None) or ())])
+
+    def rows_of_lane(self, row: "Row") -> int:
+        """A head of this batch, and what stands behind it."""
+        return 1 + len(self.lanes_of.waiting.get(row[ROW_LANE]) or ())
+
     def take_rows(self) -> "list[Row]":
-        """The rows, which alone hold the data from now on: it is released with the row."""
+        """The rows to send, which alone hold the data from now on: it is released with the row."""
         explicit = repeat(None) if self.explicit_hash_keys is None else self.explicit_hash_keys
         columns = (self.values, self.partition_keys, explicit, self.sizes, self.hash_keys, self.lanes, self.timestamps_ms)
         rows = list(zip(repeat(self), range(len(self)), *columns, strict=False))
-        self.values = self.partition_keys = self.hash_keys = self.lanes = self.sizes = ()
+        self.values = self.partition_keys = self.hash_keys = self.lanes = self.sizes = self.headers = ()
         self.explicit_hash_keys = None
+        if self.diverted:
+            left_out = {diverted.row for diverted in self.diverted}
+            rows = [row for row in rows if row[1] not in left_out]
         return rows
 
 
@@ -121,6 +170,11 @@ def offset_of(row: Row) -> int:
     return row[0].offsets[row[1]]
 
 
+def end_offset_of(row: Row) -> int:
+    """Above the Kafka offset of a row, or of the last record of the aggregate that it stands for."""
+    return row[0].end_of(row[1])
+
+
 def is_wanted(row: Row) -> bool:
     """Whether its partition still wants this row sent."""
     batch = row[0]
@@ -133,7 +187,8 @@ def advance(stored: Iterable[Row]) -> list[Row]:
     lanes_of, rows, size = None, 0, 0
     for batch, _, _, _, _, row_size, _, lane, _ in stored:
         if batch.lanes_of is not lanes_of:
-            _count_out(lanes_of, rows, size)
+            if lanes_of is not None:
+                lanes_of.count_out(rows, size)
             lanes_of, rows, size = batch.lanes_of, 0, 0
             waiting = lanes_of.waiting
         rows += 1
@@ -143,14 +198,9 @@ def advance(stored: Iterable[Row]) -> list[Row]:
             freed.append(behind.popleft())
         else:
             del waiting[lane]
-    _count_out(lanes_of, rows, size)
-    return freed
-
-
-def _count_out(lanes_of: PartitionLanes | None, rows: int, size: int) -> None:
     if lanes_of is not None:
-        lanes_of.unresolved -= rows
-        lanes_of.unresolved_bytes -= size
+        lanes_of.count_out(rows, size)
+    return freed
 
 
 def heads_to_try_again(rows: Iterable[Row]) -> list[Row]:
@@ -174,5 +224,4 @@ def wanted_heads(rows: Iterable[Row]) -> list[Row]:
 
 def forget_head(row: Row) -> None:
     """This head is not sent any more. Offsets ascend in a lane, so nothing behind it is wanted either."""
-    lanes_of = row[ROW_BATCH].lanes_of
-    lanes_of.let_go([row, *(lanes_of.waiting.pop(row[ROW_LANE], None) or ())])
+    row[ROW_BATCH].forget(row)

@@ -1,17 +1,19 @@
 """From a Kafka key to a Kinesis partition key, and from a partition key to its place in the hash-key space.
 
 The codec: a Kafka key that is valid UTF-8, 1 to 256 characters long, and does not begin with the marker stands as it is.
-Any other key becomes `~k:b` + unpadded base64url of its bytes. So no two Kafka keys share a partition key, and a
-partition key without the marker is the key's UTF-8 bytes.
+Any other key becomes `~k:b` + unpadded base64url of its bytes, or, where that is too long and the route says so, `~k:h` + its
+SHA-256 in hexadecimal, which cannot be turned back. So no two Kafka keys share a partition key, and a partition key without the
+marker is the key's UTF-8 bytes.
 """
 
 import base64
-from hashlib import md5
+from hashlib import md5, sha256
 
 from bridge.core.quotas import HASH_KEY_BITS, PARTITION_KEY_CHARACTERS_MAX
 
 MARKER = "~k:"
 BASE64_MARKER = MARKER + "b"
+HASH_MARKER = MARKER + "h"
 
 _HASH_KEY_SPACE: int = 2**HASH_KEY_BITS
 
@@ -35,11 +37,16 @@ def encode_key(key: bytes) -> str:
     return fitting(text)
 
 
+def hashed_key(key: bytes) -> str:
+    """Partition key of a Kafka key for which `encode_key` has none."""
+    return HASH_MARKER + sha256(key).hexdigest()
+
+
 def decode_key(partition_key: str) -> bytes:
     """Kafka key of a partition key: the inverse of `encode_key`.
 
     Raises:
-        ValueError: it begins with the marker, but was not made by this codec.
+        ValueError: it begins with the marker, but was not made by this codec, or is the hash of a key.
     """
     if not partition_key.startswith(MARKER):
         return partition_key.encode("utf-8")

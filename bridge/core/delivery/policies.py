@@ -20,3 +20,29 @@ class Policies:
     on_long_key: OnLongKey = "hash"
     on_tombstone: OnTombstone = "park"
     on_missing_field: OnMissingField = "park"
+
+
+@dataclass(slots=True, frozen=True)
+class Diverted:
+    """A row that is not sent: parked or skipped, and why."""
+
+    row: int
+    action: Literal["park", "skip"]
+    reason: str
+    detail: str
+
+
+def action_of(policies: Policies, reason: str) -> Action:
+    """What is done with a record that has this fault.
+
+    Where the policy's own way was no way out (an origin that is too long cannot be hashed), it is parked.
+    """
+    actions: dict[str, str] = {
+        "oversize": policies.on_oversize,
+        "key_too_long": policies.on_long_key,
+        "tombstone": policies.on_tombstone,
+        "missing_field": policies.on_missing_field,
+        "not_json": policies.on_missing_field,
+    }
+    action = actions[reason]
+    return action if action in ("stop", "skip") else "park"  # type: ignore[return-value]

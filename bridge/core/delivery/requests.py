@@ -28,6 +28,8 @@ class Request:
     taken: list[Taken] = field(default_factory=list)
     size: int = 0
     sent_at: float = 0.0
+    aggregates: bool = False
+    """Whether some rows stand for aggregates."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -54,11 +56,12 @@ class Resolution:
     `stored` rows are done. `rejected` (row, error code) end their partition there: the scheduler has let go of them and
     of what stands behind them. Everything else is sent again by the scheduler; of that, `throttled` counts records per
     shard and `unknown` names those that may have been stored. `stale_shard_map`: a record landed on another shard than
-    predicted.
+    predicted; `dropped` are aggregates that did, and that KCL drops there.
     """
 
     stored: list[Row] = field(default_factory=list)
     rejected: list[tuple[Row, str]] = field(default_factory=list)
     throttled: dict[str, int] = field(default_factory=dict)
     unknown: list[Row] = field(default_factory=list)
+    dropped: list[Row] = field(default_factory=list)
     stale_shard_map: bool = False

@@ -5,29 +5,24 @@ unresolved request; one that was not stored stays at the head of its lane. Budge
 filled, so a full shard never holds up a request. This is the only place that decides on retries.
 """
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 
-from bridge.core.delivery.budgets import Budget, FastestRoundTrip
+from bridge.core.delivery.aggregates import is_aggregate
+from bridge.core.delivery.budgets import FastestRoundTrip
 from bridge.core.delivery.lanes import (
-    FIRST,
-    ROW_BATCH,
-    ROW_HASH_KEY,
-    MappedBatch,
     PartitionLanes,
     Row,
     advance,
+    end_offset_of,
     forget_head,
     heads_to_try_again,
-    is_wanted,
     offset_of,
-    wanted_heads,
 )
-from bridge.core.delivery.ready_shards import NEVER, ReadyShards
+from bridge.core.delivery.ready_shards import NEVER
 from bridge.core.delivery.requests import Request, RequestLimits, Resolution
-from bridge.core.delivery.resting_rows import RestingRows
-from bridge.core.delivery.shard_map import Places, ShardMap
+from bridge.core.delivery.routed_rows import RoutedRows
+from bridge.core.delivery.shard_map import ShardMap
 from bridge.core.delivery.shard_queues import Backoff, ShardQueue
 from bridge.core.records import Outcome, PutAnswer
 
@@ -42,87 +37,20 @@ RUN_ROWS = 8
 linger gathers until a shard has so many."""
 
 
-class Scheduler:
+class Scheduler(RoutedRows):
     """Lanes and shard budgets of one stream. Pure: takes `now` (seconds, monotonic), returns decisions."""
 
     def __init__(self, limits: RequestLimits, shard_map: ShardMap, shard_share: float = 1.0) -> None:
         self._limits = limits
-        self._queues: list[ShardQueue] = []
-        self._shards = ReadyShards()
-        self._singly: deque[Row] = deque()  # of a request that was rejected as a whole: one request each
-        self._resting = RestingRows()
         self._under_way: set[Request] = set()
         self._fastest = FastestRoundTrip()
         self._backoff = Backoff()
-        self._offered = 0  # batches
-        self._ready_rows = 0  # of all shards, closed ones too
-        self._linger_s = NEVER
-        self._send_at = NEVER  # when what is ready has lingered long enough
-        self.replace_shard_map(shard_map, [shard_share] * len(shard_map))
-
-    # -- taking records in
-
-    def offer(self, batch: MappedBatch, now: float) -> None:
-        """Takes the rows of a batch into their lanes."""
-        batch.age = self._offered
-        self._offered += 1
-        lanes_of = batch.lanes_of
-        lanes_of.unresolved += len(batch)
-        lanes_of.unresolved_bytes += sum(batch.sizes)
-        waiting, queues = lanes_of.waiting, self._queues
-        slots, lanes = self._places.of(batch.hash_keys), batch.lanes
-        not_ready = 0
-        for row, lane, slot in zip(batch.take_rows(), lanes, slots, strict=True):
-            if lane not in waiting:
-                waiting[lane] = None
-                queues[slot].ready.offered.append(row)
-                continue
-            not_ready += 1
-            if (behind := waiting[lane]) is None:
-                waiting[lane] = deque((row,))
-            else:
-                behind.append(row)
-        self._ready_rows += len(slots) - not_ready
-        for slot in set(slots):
-            self._shards.add(queues[slot])
-        self._linger_s = min(self._linger_s, lanes_of.linger_s)
-        self._send_at = min(self._send_at, now + lanes_of.linger_s)
-
-    def truncate(self, lanes_of: PartitionLanes, offset: int) -> None:
-        """Forgets the rows of a partition at or above `offset` that are not under way; those that are end with their answer.
-        What is left of it goes first."""
-        lanes_of.end_at(offset)
-        for queue in self._queues:
-            out = queue.ready.take_out(is_wanted)
-            self._ready_rows -= len(out)
-            for row in out:
-                forget_head(row)
-            queue.ready.finish_first(lanes_of)
-        self._resting.truncate(lanes_of)
-        self._singly = deque(wanted_heads(self._singly))
+        super().__init__(shard_map, shard_share)
 
     def under_way_to(self, lanes_of: PartitionLanes) -> int:
         """Offset above every row of this partition that is under way now; 0 without one."""
-        rows = (row for request in self._under_way for row in request.rows if row[0].lanes_of is lanes_of)
-        return max((offset_of(row) + 1 for row in rows), default=0)
-
-    def replace_shard_map(self, shard_map: ShardMap, shares: Sequence[float]) -> None:
-        """Routes what waits again; budgets and back-off of shards that stay go on. `shares` as in `set_shares`."""
-        before = {queue.shard_id: queue for queue in self._queues}
-        ready = [row for queue in self._queues for row in queue.ready.take(len(queue.ready))]
-        self.shard_map = shard_map
-        self._shards, self._places, self._ready_rows = ReadyShards(), Places(shard_map), 0
-        self._queues = [before.get(shard.shard_id) or ShardQueue(shard.shard_id, Budget()) for shard in shard_map.shards]
-        self._by_id = {queue.shard_id: queue for queue in self._queues}
-        self.set_shares(shares)
-        for queue in self._queues:
-            queue.listed = False
-        self._free(sorted(ready, key=lambda row: (row[0].age, row[1])))
-
-    def set_shares(self, shares: Sequence[float]) -> None:
-        """Our part of each open shard's limits from now on, in the order of the shard map."""
-        for queue, share in zip(self._queues, shares, strict=True):
-            queue.budget.set_share(share)
+        under_way = chain(self._aggregates.undecided(), *(request.rows for request in self._under_way))
+        return max((end_offset_of(row) for row in under_way if row[0].lanes_of is lanes_of), default=0)
 
     # -- sending
 
@@ -191,10 +119,34 @@ class Scheduler:
             if answer.shard_ids[first:end].count(shard_id) != end - first
             for i in range(first, end)
         )
-        self._resting.stored(resolution.stored)
-        self._free(advance(resolution.stored))
         self._send_at = min(self._send_at, now + self._linger_s / GATHER_PART)
+        self._resting.stored(resolution.stored)
+        if not request.aggregates:
+            self._free(advance(resolution.stored))
+            return resolution
+        if resolution.stale_shard_map:
+            self._judge_landings(request, answer, resolution)
+        if self._aggregates_stored([row for row in resolution.stored if is_aggregate(row)]):
+            self._send_at = now
+        self._free(advance(row for row in resolution.stored if not is_aggregate(row)))
+        self._retry(resolution.dropped, now)
         return resolution
+
+    def _judge_landings(self, request: Request, answer: PutAnswer, resolution: Resolution) -> None:
+        """Aggregates that were stored on another shard than predicted may not count as stored."""
+        landed = {
+            id(request.rows[i]): answer.shard_ids[i]
+            for shard_id, first, end in request.runs
+            for i in range(first, end)
+            if answer.outcomes[i] == Outcome.STORED and answer.shard_ids[i] != shard_id and is_aggregate(request.rows[i])
+        }
+        stored, resolution.stored = resolution.stored, []
+        for row in stored:
+            counts = self._aggregates.landed(row, landed[id(row)]) if id(row) in landed else True
+            if counts:
+                resolution.stored.append(row)
+            elif counts is False:
+                resolution.dropped.append(row)
 
     def _answered(self, request: Request, answer: PutAnswer, now: float) -> None:
         self._under_way.discard(request)
@@ -258,39 +210,11 @@ class Scheduler:
         """Back to the front: they are the heads of their lanes, and the oldest of their shard."""
         self._put_back(heads_to_try_again(rows), now)
 
-    def _put_back(self, rows: list[Row], now: float) -> None:
-        for row in reversed(rows):
-            queue = self._queue_of(row)
-            queue.ready.insert(row)
-            self._ready_rows += 1
-            self._shards.add(queue)
-        self._send_at = min(self._send_at, now + self._linger_s)
-
-    def _free(self, rows: Sequence[Row]) -> None:
-        """These rows are the heads of their lanes now."""
-        queues = self._queues
-        for row, place in zip(rows, self._places.of([row[ROW_HASH_KEY] for row in rows]), strict=True):
-            queue = queues[place]
-            if row[ROW_BATCH].age == FIRST:
-                queue.ready.put_back([row])
-            else:
-                queue.ready.freed.append(row)
-            if not queue.listed:
-                self._shards.add(queue)
-        self._ready_rows += len(rows)
-
-    def _queue_of(self, row: Row) -> ShardQueue:
-        return self._queues[self._places.of([row[ROW_HASH_KEY]])[0]]
-
     # -- what others ask
 
     def heads(self) -> Iterator[tuple[str, Row]]:
         """The first row of every lane, with its shard."""
         for queue in self._queues:
             yield from ((queue.shard_id, row) for row in queue.ready)
-        for row in chain(self._singly, self._resting, *(request.rows for request in self._under_way)):
+        for row in chain(self._singly, self._resting, self._aggregates.undecided(), *(r.rows for r in self._under_way)):
             yield self._queue_of(row).shard_id, row
-
-    def used_ratios(self, now: float) -> dict[str, float]:
-        """Part of each shard's ceiling that the last second took."""
-        return {queue.shard_id: queue.budget.used_ratio(now) for queue in self._queues}

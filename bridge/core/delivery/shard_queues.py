@@ -3,8 +3,9 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
+from bridge.core.delivery.aggregates import OPEN, is_aggregate, put_together
 from bridge.core.delivery.budgets import Budget
-from bridge.core.delivery.lanes import FIRST, ROW_BATCH, ROW_SIZE, PartitionLanes, Row
+from bridge.core.delivery.lanes import FIRST, ROW_BATCH, ROW_DATA, ROW_SIZE, PartitionLanes, Row
 from bridge.core.delivery.requests import Request, RequestLimits
 
 BACKOFF_FIRST_S = 0.1
@@ -59,6 +60,10 @@ class ReadyRows:
     def first(self) -> Row:
         """The next row. Raises IndexError without one."""
         return self._older()[0]
+
+    def replace_first(self, row: Row) -> None:
+        """Another row in the place of the next one."""
+        self._older()[0] = row
 
     def take(self, count: int) -> list[Row]:
         """Takes the next rows; there must be so many."""
@@ -119,13 +124,15 @@ def _place(row: Row) -> tuple[int, int]:
 class ShardQueue:
     """Heads of lanes that are ready to go to one shard, behind the shard's budget."""
 
-    __slots__ = ("backoff", "budget", "listed", "ready", "shard_id")
+    __slots__ = ("aggregates", "backoff", "budget", "listed", "ready", "shard_id")
 
     def __init__(self, shard_id: str, budget: Budget) -> None:
         self.shard_id = shard_id
         self.budget = budget
         self.ready = ReadyRows()
         self.backoff = Backoff()
+        self.aggregates = False
+        """Whether heads of aggregates were ever among its rows."""
         self.listed = False
         """Kept by `ReadyShards`."""
 
@@ -137,9 +144,17 @@ class ShardQueue:
         records, slot_bytes, second_bytes = self.budget.available(now)
         if records <= 0 or slot_bytes <= 0:
             return None
-        if self.ready.first()[ROW_SIZE] > second_bytes and not self.budget.untouched(now):
+        if self.first()[ROW_SIZE] > second_bytes and not self.budget.untouched(now):
             return None
         return min(records, ready), slot_bytes, second_bytes
+
+    def first(self) -> Row:
+        """The next row, whole."""
+        row = self.ready.first()
+        if row[ROW_DATA] is OPEN:
+            row = put_together(row)
+            self.ready.replace_first(row)
+        return row
 
     def learn(self, throttled: int, failed: int, now: float) -> None:
         """What an answer says about the shard: how many of its records it throttled, how many failed for another reason."""
@@ -157,6 +172,8 @@ class ShardQueue:
     def fill(self, request: Request, limits: RequestLimits, room: Room, now: float) -> bool:
         """Moves ready records into the request, as many as the request and the shard's room hold; whether any."""
         records, slot_bytes, second_bytes = room
+        if self.aggregates:
+            return self._fill_singly(request, limits, room, now)
         rows = self.ready.take(min(records, limits.records_max - len(request)))
         size = sum([row[ROW_SIZE] for row in rows])
         bytes_left = limits.bytes_max - request.size
@@ -166,6 +183,22 @@ class ShardQueue:
             rows = rows[:count]
         if rows:
             request.add_run(self.shard_id, rows, size, self.budget.take(len(rows), size, now))
+        return bool(rows)
+
+    def _fill_singly(self, request: Request, limits: RequestLimits, room: Room, now: float) -> bool:
+        """Aggregates get their size only when they are put together, so each is looked at before the next."""
+        records, slot_bytes, second_bytes = room
+        rows, total = list[Row](), 0
+        while len(self.ready) and len(rows) < min(records, limits.records_max - len(request)) and total < slot_bytes:
+            size = self.first()[ROW_SIZE]
+            alone = not rows and self.budget.untouched(now)
+            if total + size > limits.bytes_max - request.size or (total + size > second_bytes and not alone):
+                break
+            rows += self.ready.take(1)
+            total += size
+        if rows:
+            request.aggregates = request.aggregates or any(map(is_aggregate, rows))
+            request.add_run(self.shard_id, rows, total, self.budget.take(len(rows), total, now))
         return bool(rows)
 
     def alone(self, row: Row, now: float) -> Request | None:

@@ -7,7 +7,7 @@ do the rows that wait for the stuck one. Neither may use up what the partition m
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from bridge.core.delivery.lanes import ROW_BATCH, ROW_LANE, PartitionLanes, Row
+from bridge.core.delivery.lanes import ROW_BATCH, PartitionLanes, Row
 
 LANE_PART = 8
 SHARD_PART = 4
@@ -27,8 +27,7 @@ def counted_rows(
     for shard_id, row in heads:
         lanes_of = row[ROW_BATCH].lanes_of
         if lanes_of in allowances:
-            rows = 1 + len(lanes_of.waiting.get(row[ROW_LANE]) or ())
-            waiting[lanes_of, shard_id] += min(rows, allowances[lanes_of] // LANE_PART)
+            waiting[lanes_of, shard_id] += min(row[ROW_BATCH].rows_of_lane(row), allowances[lanes_of] // LANE_PART)
     counted = dict.fromkeys(allowances, 0)
     for (lanes_of, _), rows in waiting.items():
         counted[lanes_of] += min(rows, allowances[lanes_of] // part)

@@ -7,7 +7,7 @@ from bridge.app.forward import ForwardLimits, ForwardLine
 from bridge.app.routing import RoutedTopic
 from bridge.app.stream_line import StreamLine
 from bridge.core.delivery.commit_metadata import CommitPoint
-from bridge.core.delivery.mapping import KeyCache, MappingSpec
+from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.quotas import MIB
 from bridge.core.records import Partition
 from bridge.ports import SourceEvent

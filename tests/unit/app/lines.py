@@ -7,8 +7,9 @@ from prometheus_client import CollectorRegistry
 from bridge.app.partition_line import PartitionLine
 from bridge.app.telemetry import Event, Telemetry
 from bridge.core.delivery.ack_tracker import AckTracker
+from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
-from bridge.core.delivery.mapping import KeyCache, Mapper, MappingSpec
+from bridge.core.delivery.mapping import Mapper
 from bridge.core.records import Partition
 from tests.unit.core.delivery.columns import source_batch
 

@@ -4,7 +4,7 @@ import asyncio
 
 from bridge.app.partition_line import Halt, PartitionLine
 from bridge.app.stream_line import StreamLine
-from bridge.core.delivery.mapping import KeyCache, MappingSpec
+from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.delivery.requests import Request, RequestLimits
 from bridge.core.quotas import MIB
 from bridge.core.records import Outcome, PutAnswer

@@ -8,7 +8,7 @@ import pytest
 from bridge.app.fair_share import OBSERVE_AGAIN_S, OBSERVE_S, FairShare, feeders
 from bridge.app.routing import RoutedTopic
 from bridge.core.delivery.fair_parts import Place
-from bridge.core.delivery.mapping import MappingSpec
+from bridge.core.delivery.key_strategies import MappingSpec
 from bridge.core.delivery.partition_keys import slice_hash_key
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition

@@ -6,7 +6,8 @@ import pytest
 
 from bridge.app.hot_lanes import LOOK_S, HotLanes
 from bridge.app.partition_line import PartitionLine
-from bridge.core.delivery.mapping import KeyCache, Mapper, MappingSpec
+from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
+from bridge.core.delivery.mapping import Mapper
 from bridge.core.delivery.requests import Request, RequestLimits
 from bridge.core.delivery.scheduler import Scheduler
 from bridge.core.quotas import MIB

@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.delivery.ack_tracker import AckTracker, acknowledge
+from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes, offset_of
-from bridge.core.delivery.mapping import KeyCache, Mapper, MappingSpec
+from bridge.core.delivery.mapping import Mapper
 from tests.unit.core.delivery.columns import ORDERS_0, source_batch
 
 

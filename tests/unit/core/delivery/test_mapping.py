@@ -5,15 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.core.delivery.key_strategies import CACHED_KEYS_MAX, KeyCache, MappingSpec
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
-from bridge.core.delivery.mapping import CACHED_KEYS_MAX, KeyCache, Mapper, MappingSpec, Rejection
+from bridge.core.delivery.mapping import Mapper, Rejection
 from bridge.core.delivery.partition_keys import encode_key, hash_key, slice_hash_key
+from bridge.core.delivery.policies import Policies
 from bridge.core.delivery.requests import RequestLimits
 from bridge.core.delivery.scheduler import Scheduler
 from bridge.core.records import Partition
 from tests.unit.core.delivery.columns import ORDERS_0, even_shard_map, source_batch
 
 Rows = list[tuple[int, bytes | None, bytes | None]]
+STOP = Policies("stop", "stop", "stop", "stop")
 
 
 def mapped(
@@ -115,7 +118,7 @@ def test_by_field(template, document, key):
 def test_by_field_the_record_without_a_usable_field_ends_the_batch(value, reason):
     fine = b'{"a": {"b": 1}}'
     batch, rejection = mapped(
-        MappingSpec("field", "orders", template="{a.b}"), [(1, None, fine), (4, None, value), (5, None, fine)]
+        MappingSpec("field", "orders", template="{a.b}", policies=STOP), [(1, None, fine), (4, None, value), (5, None, fine)]
     )
     assert (batch.offsets, batch.next_offset, batch.partition_keys) == ([1], 4, ("1",))
     assert rejection is not None
@@ -136,7 +139,7 @@ BAD_ROWS = {
 def test_a_record_that_kinesis_cannot_take_ends_the_batch_exactly_there(reason, position, carry_origin):
     rows: Rows = [(10 + 2 * i, b"key-%d" % i, b"value") for i in range(4)]
     rows[position] = (10 + 2 * position, *BAD_ROWS[reason])
-    spec = MappingSpec("key", "orders", carry_origin=carry_origin, record_bytes_max=100)
+    spec = MappingSpec("key", "orders", carry_origin=carry_origin, record_bytes_max=100, policies=STOP)
     batch, rejection = mapped(spec, rows, end=50)
     offset = 10 + 2 * position
     assert rejection is not None
@@ -150,7 +153,7 @@ def test_a_record_that_kinesis_cannot_take_ends_the_batch_exactly_there(reason, 
 
 def test_the_first_of_several_bad_records_is_named():
     rows: Rows = [(1, b"a", b"x"), (2, b"b", b"x" * 200), (3, b"c", None), (4, b"k" * 300, b"x")]
-    spec = MappingSpec("key", "orders", record_bytes_max=100)
+    spec = MappingSpec("key", "orders", record_bytes_max=100, policies=STOP)
     assert rejection_of(spec, rows) == (2, "oversize")
     assert rejection_of(spec, [rows[0], rows[2], rows[1]]) == (3, "tombstone")
     assert rejection_of(spec, [rows[3], rows[1]]) == (4, "key_too_long")
@@ -164,11 +167,16 @@ def rejection_of(spec: MappingSpec, rows: Rows) -> tuple[int, str]:
 
 def test_a_record_as_large_as_the_limit_passes():
     assert len(good(MappingSpec("key", "orders", record_bytes_max=100), [(1, b"key", b"x" * 97)])) == 1
-    assert rejection_of(MappingSpec("key", "orders", record_bytes_max=100), [(1, "ü".encode(), b"x" * 99)]) == (1, "oversize")
+    assert rejection_of(MappingSpec("key", "orders", record_bytes_max=100, policies=STOP), [(1, "ü".encode(), b"x" * 99)]) == (
+        1,
+        "oversize",
+    )
 
 
 def test_without_ordering_a_batch_that_ends_early_can_be_offered():
-    batch, _ = mapped(MappingSpec("key", "orders", ordering="none"), [(1, b"a", b"x"), (2, b"b", None), (3, b"c", b"y")])
+    batch, _ = mapped(
+        MappingSpec("key", "orders", ordering="none", policies=STOP), [(1, b"a", b"x"), (2, b"b", None), (3, b"c", b"y")]
+    )
     scheduler = Scheduler(RequestLimits(500, 5_000_000), even_shard_map(1))
     scheduler.offer(batch, 1.0)
     assert batch.lanes_of.unresolved == 1
@@ -176,7 +184,7 @@ def test_without_ordering_a_batch_that_ends_early_can_be_offered():
 
 def test_a_carried_origin_that_is_too_long_ends_the_batch():
     topic = "t" * 249
-    spec = MappingSpec("key", topic, carry_origin="mover")
+    spec = MappingSpec("key", topic, carry_origin="mover", policies=STOP)
     batch, rejection = mapped(spec, [(123456, b"a", b"x")], Partition(topic, 0))
     assert rejection is not None or max(map(len, batch.partition_keys)) <= 256
 
@@ -193,5 +201,5 @@ def test_two_kafka_keys_never_share_a_partition_key(keys):
 def test_the_key_cache_forgets_and_goes_on():
     cache = KeyCache()
     keys = [b"%d" % number for number in range(CACHED_KEYS_MAX + 10)]
-    assert [row[0] for row in cache.rows(keys)] == [key.decode() for key in keys]
+    assert [row[0] for row in cache.rows(keys, False)] == [key.decode() for key in keys]
     assert len(cache._known) <= CACHED_KEYS_MAX

@@ -6,8 +6,9 @@ from sys import getrefcount
 
 import pytest
 
+from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
-from bridge.core.delivery.mapping import KeyCache, Mapper, MappingSpec
+from bridge.core.delivery.mapping import Mapper
 from bridge.core.delivery.partition_keys import hash_key
 from bridge.core.delivery.ready_shards import NEVER
 from bridge.core.delivery.requests import Request, RequestLimits, Resolution

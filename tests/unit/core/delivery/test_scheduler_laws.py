@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bridge.core.delivery.ack_tracker import AckTracker, acknowledge
+from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.delivery.lanes import ROW_LANE, ROW_SIZE, PartitionLanes, Row, offset_of
-from bridge.core.delivery.mapping import KeyCache, Mapper, MappingSpec
+from bridge.core.delivery.mapping import Mapper
 from bridge.core.delivery.ready_shards import NEVER
 from bridge.core.delivery.requests import Request, RequestLimits
 from bridge.core.delivery.scheduler import Scheduler

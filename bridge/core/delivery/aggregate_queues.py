@@ -1,0 +1,190 @@
+"""Records that wait to travel in aggregates: a queue for each partition and shard.
+
+An aggregate is stored whole or not at all, so the unit of order may be coarse here: all records of a partition for one shard
+are one lane, of which one aggregate is under way.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, chain
+from typing import Final
+
+from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
+from bridge.core.delivery.shard_map import Shard
+
+ROW_OVERHEAD: Final = 12
+"""Bytes beside data and key that a record usually takes in an aggregate, its part of the tag among them."""
+
+
+@dataclass(slots=True, frozen=True)
+class AggregateLimits:
+    """Of one aggregate: bytes of its data, and records. A record that is larger goes alone."""
+
+    bytes_max: int
+    records_max: int
+    bridge: str
+    """Name that goes into the tag."""
+
+
+@dataclass(slots=True)
+class Part:
+    """Rows of one batch, in ascending order, and the bytes of each: data and partition key."""
+
+    batch: MappedBatch
+    rows: Sequence[int]
+    sizes: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def split(self, rows: int) -> "tuple[Part, Part]":
+        """The first rows, and the rest."""
+        batch = self.batch
+        return Part(batch, self.rows[:rows], self.sizes[:rows]), Part(batch, self.rows[rows:], self.sizes[rows:])
+
+
+@dataclass(slots=True, eq=False)
+class WaitingRecords:
+    """Records of one partition for one shard, in order. `busy` while an aggregate of them is ready, under way, or to be tried
+    again."""
+
+    lanes_of: PartitionLanes
+    shard_id: str
+    parts: deque[Part] = field(default_factory=deque)
+    records: int = 0
+    size: int = 0
+    busy: bool = False
+
+    def add(self, part: Part) -> None:
+        """Behind what waits."""
+        self.parts.append(part)
+        self._count(part, 1)
+
+    def put_first(self, parts: Sequence[Part]) -> None:
+        """Before what waits."""
+        for part in reversed(parts):
+            self.parts.appendleft(part)
+            self._count(part, 1)
+
+    def take_all(self) -> list[Part]:
+        """Everything that waits."""
+        parts, self.parts, self.records, self.size = list(self.parts), deque(), 0, 0
+        return parts
+
+    def take(self, bytes_max: int, records_max: int) -> list[Part]:
+        """What fits into one aggregate, at least one record."""
+        taken: list[Part] = []
+        while self.parts and records_max > 0 and (bytes_max > 0 or not taken):
+            part = self.parts[0]
+            sizes_to = list(accumulate([size + ROW_OVERHEAD for size in part.sizes]))
+            fits = min(records_max, bisect_right(sizes_to, bytes_max))
+            if fits == 0 and taken:
+                break
+            part = self._take_from_first(max(1, fits))
+            taken.append(part)
+            records_max -= len(part)
+            bytes_max -= sizes_to[len(part) - 1]
+            if fits < len(sizes_to):
+                break
+        return taken
+
+    def cut(self, offset: int) -> list[Part]:
+        """Takes out the records at or above `offset`."""
+        kept, out = _cut(self.take_all(), offset)
+        self.put_first(kept)
+        return out
+
+    def _take_from_first(self, rows: int) -> Part:
+        part = self.parts.popleft()
+        if rows < len(part):
+            part, rest = part.split(rows)
+            self.parts.appendleft(rest)
+        self._count(part, -1)
+        return part
+
+    def _count(self, part: Part, sign: int) -> None:
+        self.records += sign * len(part)
+        self.size += sign * sum(part.sizes)
+
+
+def _cut(parts: Iterable[Part], offset: int) -> tuple[list[Part], list[Part]]:
+    """What is below an offset, and what is not."""
+    below, above = [], []
+    for part in parts:
+        head, tail = part.split(bisect_right(part.rows, offset - 1, key=part.batch.offsets.__getitem__))
+        below += [head] if len(head) else []
+        above += [tail] if len(tail) else []
+    return below, above
+
+
+@dataclass(slots=True, eq=False)
+class Aggregating:
+    """The aggregated side of one partition's lanes."""
+
+    limits: AggregateLimits
+    queues: dict[str, WaitingRecords] = field(default_factory=dict)
+    gone: list[WaitingRecords] = field(default_factory=list)
+    """Of shards that are closed: their records move when no aggregate of them is on its way any more."""
+    moving: deque[Part] = field(default_factory=deque)
+    """Records that may stand behind those of a closed shard in their lanes."""
+
+    def take_in(self, lanes_of: PartitionLanes, parts: Iterable[tuple[Shard, Part]]) -> "list[WaitingRecords]":
+        """Rows of the shards that they go to now. Returns the queues that need a head."""
+        idle = []
+        for shard, part in parts:
+            queue = self.queues.get(shard.shard_id)
+            if queue is None:
+                if self.gone:
+                    self.moving.append(part)
+                    continue
+                queue = self.queues[shard.shard_id] = WaitingRecords(lanes_of, shard.shard_id)
+            queue.add(part)
+            if not queue.busy:
+                idle.append(queue)
+        return idle
+
+    def close_shards(self, open_ids: set[str]) -> None:
+        """The shards that are open from now on."""
+        for shard_id in [shard_id for shard_id in self.queues if shard_id not in open_ids]:
+            self.gone.append(self.queues.pop(shard_id))
+
+    def take_moved(self) -> list[Part]:
+        """What goes to new shards, once nothing of the old ones is on its way."""
+        if not self.gone or any(queue.busy for queue in self.gone):
+            return []
+        parts = [part for queue in self.gone for part in queue.take_all()]
+        parts += self.moving
+        self.gone, self.moving = [], deque()
+        return parts
+
+    def cut(self, offset: int) -> list[Part]:
+        """Takes out the waiting records at or above `offset`."""
+        out = [part for queue in chain(self.queues.values(), self.gone) for part in queue.cut(offset)]
+        kept, above = _cut(self.moving, offset)
+        self.moving = deque(kept)
+        return out + above
+
+    def is_full(self, queue: WaitingRecords) -> bool:
+        """Whether waiting longer would not make the next aggregate larger."""
+        limits = self.limits
+        return queue.records >= limits.records_max or queue.size + ROW_OVERHEAD * queue.records >= limits.bytes_max
+
+
+def by_shard(batch: MappedBatch, places: Sequence[int], shards: Sequence[Shard]) -> list[tuple[Shard, Part]]:
+    """The rows to send of a batch, by the places of all its rows."""
+    sizes = batch.sizes
+    if batch.diverted:
+        left_out = {diverted.row for diverted in batch.diverted}
+        rows = [row for row in range(len(batch)) if row not in left_out]
+    else:
+        rows = list(range(len(batch)))
+    if not rows:
+        return []
+    if places.count(places[0]) == len(places):
+        return [(shards[places[0]], Part(batch, rows, [sizes[row] for row in rows]))]
+    of_place: dict[int, list[int]] = defaultdict(list)
+    for row in rows:
+        of_place[places[row]].append(row)
+    return [(shards[place], Part(batch, of_it, [sizes[row] for row in of_it])) for place, of_it in of_place.items()]

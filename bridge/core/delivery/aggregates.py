@@ -1,0 +1,172 @@
+"""The aggregate at the head of a queue of records: put together only when it can go, from all that waits by then."""
+
+from itertools import chain
+from typing import Final, cast
+
+from bridge.core.delivery.aggregate_queues import Part, WaitingRecords
+from bridge.core.delivery.aggregate_tags import Origin, TagColumns, encode_tag
+from bridge.core.delivery.aggregation import encode_aggregate
+from bridge.core.delivery.deaggregation import decode_aggregate
+from bridge.core.delivery.lanes import ROW_BATCH, ROW_DATA, ROW_HASH_KEY, MappedBatch, Row
+
+OPEN: Final = bytes(bytearray(b"not put together yet"))
+"""Data of a head that is not put together yet; compared by identity."""
+
+
+class _Marks:
+    """Stands where a batch has one byte per row: what is said of the aggregate is said of all its records."""
+
+    __slots__ = ("_again", "_aggregate")
+
+    def __init__(self, aggregate: "Aggregate", again: bool) -> None:
+        self._aggregate = aggregate
+        self._again = again
+
+    def __setitem__(self, _row: int, value: int) -> None:
+        for part in self._aggregate.parts:
+            marks = part.batch.attempted_again if self._again else part.batch.resolved
+            for row in part.rows:
+                marks[row] = value
+
+
+class Aggregate:
+    """What stands in a row in place of a batch: one row, number 0, for all its records."""
+
+    __slots__ = ("age", "attempted_again", "lanes_of", "offsets", "parts", "queue", "resolved", "timestamps_ms")
+
+    def __init__(self, queue: "WaitingRecords") -> None:
+        first = queue.parts[0]
+        self.queue = queue
+        self.lanes_of = queue.lanes_of
+        self.parts: list[Part] = []
+        self.age = first.batch.age
+        self.offsets = [first.batch.offsets[first.rows[0]]]
+        self.timestamps_ms = [first.batch.timestamps_ms[first.rows[0]]]
+        self.resolved = _Marks(self, again=False)
+        self.attempted_again = _Marks(self, again=True)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def end_of(self, _row: int) -> int:
+        """Above the offset of its last record."""
+        last = self.parts[-1]
+        return last.batch.offsets[last.rows[-1]] + 1
+
+    @property
+    def size(self) -> int:
+        """Data and partition keys of its records, in bytes."""
+        return sum(sum(part.sizes) for part in self.parts)
+
+    def forget(self, _row: Row) -> None:
+        """It is not sent any more, nor what stands behind it."""
+        self.lanes_of.count_out(len(self), self.size)
+        for part in self.queue.take_all():
+            self.lanes_of.count_out(len(part), sum(part.sizes))
+        self.queue.busy = False
+
+    def rows_of_lane(self, _row: Row) -> int:
+        """Its records, and those that wait behind it."""
+        return len(self) + self.queue.records
+
+    def hash_keys(self) -> list[int]:
+        """Of its records."""
+        return [part.batch.hash_keys[row] for part in self.parts for row in part.rows]
+
+    def record_timestamps_ms(self) -> list[int]:
+        """Of its records, from Kafka."""
+        return [part.batch.timestamps_ms[row] for part in self.parts for row in part.rows]
+
+
+def open_head(queue: WaitingRecords) -> Row:
+    """A head that is ready to go, and put together when it goes."""
+    queue.busy = True
+    first = queue.parts[0]
+    aggregate = Aggregate(queue)
+    return _row(aggregate, OPEN, first.sizes[0], first.batch.hash_keys[first.rows[0]])
+
+
+def put_together(row: Row) -> Row:
+    """The aggregate of an open head: as much of what waits as fits."""
+    aggregate = aggregate_of(row)
+    queue = aggregate.queue
+    limits = aggregate.lanes_of.aggregating.limits  # type: ignore[union-attr]
+    records_max = limits.records_max
+    while True:
+        aggregate.parts = queue.take(limits.bytes_max, records_max)
+        records = len(aggregate)
+        data = _encode(aggregate, limits.bridge)
+        if len(data) <= limits.bytes_max or records == 1:
+            break
+        queue.put_first(aggregate.parts)  # its tags are larger than usual
+        records_max = max(1, records * limits.bytes_max // (len(data) + limits.bytes_max // 8))
+    for part in aggregate.parts:
+        values: list[bytes] = part.batch.values  # type: ignore[assignment]
+        for record in part.rows:
+            values[record] = b""  # the aggregate alone holds the data from now on
+    return _row(aggregate, data, len(data), row[ROW_HASH_KEY])
+
+
+def take_apart(row: Row) -> None:
+    """Its records wait again, before all others of their queue."""
+    aggregate = aggregate_of(row)
+    if row[ROW_DATA] is not OPEN:
+        datas = iter(_datas(row[ROW_DATA]))
+        for part in aggregate.parts:
+            values: list[bytes] = part.batch.values  # type: ignore[assignment]
+            for record in part.rows:
+                values[record] = next(datas)
+        aggregate.queue.put_first(aggregate.parts)
+        aggregate.parts = []
+    aggregate.queue.busy = False
+
+
+def is_aggregate(row: Row) -> bool:
+    """Whether this row stands for an aggregate, open or not."""
+    return isinstance(row[ROW_BATCH], Aggregate)
+
+
+def aggregate_of(row: Row) -> Aggregate:
+    """The aggregate that a row stands for."""
+    return cast(Aggregate, row[ROW_BATCH])
+
+
+def _datas(data: bytes) -> list[bytes]:
+    aggregate = decode_aggregate(data)
+    if aggregate is None:
+        raise ValueError("an aggregate of ours cannot be read back")
+    return aggregate.datas
+
+
+def _row(aggregate: Aggregate, data: bytes, size: int, hash_key: int) -> Row:
+    """A row for the scheduler. The partition key outside is the same for all aggregates of a Kafka partition: who works on one
+    partition key after another keeps their order."""
+    partition_key = str(aggregate.lanes_of.partition)
+    lane, first_ms = aggregate.queue.shard_id, aggregate.timestamps_ms[0]
+    batch = cast(MappedBatch, aggregate)
+    return (batch, 0, data, partition_key, str(hash_key), size + len(partition_key), hash_key, lane, first_ms)
+
+
+def _encode(aggregate: Aggregate, bridge: str) -> bytes:
+    parts = aggregate.parts
+    if len(parts) == 1:
+        keys, datas, offsets, times = _columns(parts[0])
+    else:
+        keys, datas, offsets, times = (list(chain.from_iterable(column)) for column in zip(*map(_columns, parts), strict=True))
+    explicit = None
+    if parts[0].batch.explicit_hash_keys is not None:
+        explicit = [(part.batch.explicit_hash_keys or ())[row] for part in parts for row in part.rows]
+    nulls: list[int] = []
+    headers = None
+    if any(part.batch.nulls or part.batch.headers for part in parts):
+        rows = [(part.batch, row) for part in parts for row in part.rows]
+        nulls = [i for i, (batch, row) in enumerate(rows) if row in batch.nulls]
+        headers = [batch.headers[row] if batch.headers else None for batch, row in rows]
+    tag = encode_tag(Origin(bridge, aggregate.lanes_of.partition), TagColumns(offsets, times, nulls, headers))
+    return encode_aggregate(keys, explicit, datas, tag)
+
+
+def _columns(part: Part) -> tuple[list[str], list[bytes], list[int], list[int]]:
+    batch, rows = part.batch, part.rows
+    keys, values, offsets, times = batch.partition_keys, batch.values, batch.offsets, batch.timestamps_ms
+    return [keys[i] for i in rows], [values[i] for i in rows], [offsets[i] for i in rows], [times[i] for i in rows]

@@ -1,0 +1,261 @@
+"""Aggregates against a server that refuses and loses at will, and whose shards change before the scheduler hears of it.
+
+What counts is what a KCL application is given. Laws: every record arrives; first occurrences of a key stand in source order;
+nothing arrives twice unless an answer was lost or KCL dropped the aggregate; what may be committed never passes a record that
+did not arrive.
+"""
+
+from collections import defaultdict
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bridge.core.delivery.ack_tracker import AckTracker, acknowledge
+from bridge.core.delivery.aggregate_queues import AggregateLimits, Aggregating
+from bridge.core.delivery.aggregates import is_aggregate
+from bridge.core.delivery.deaggregation import delivered_by_kcl
+from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
+from bridge.core.delivery.lanes import ROW_DATA, ROW_HASH_KEY, ROW_PARTITION_KEY, ROW_SIZE, PartitionLanes, Row
+from bridge.core.delivery.mapping import Mapper
+from bridge.core.delivery.ready_shards import NEVER
+from bridge.core.delivery.requests import Request, RequestLimits, Resolution
+from bridge.core.delivery.scheduler import Scheduler
+from bridge.core.records import Outcome, Partition, PutAnswer
+from tests.unit.core.delivery.columns import even_shard_map, source_batch
+
+LIMITS = RequestLimits(records_max=4, bytes_max=26_000)
+AGGREGATES = AggregateLimits(bytes_max=1500, records_max=6, bridge="mover")
+NUMBERS = (0, 1, 2)
+RAW = 2
+"""One partition of the stream sends its records by themselves."""
+
+ENTRY = st.sampled_from([Outcome.STORED, Outcome.STORED, Outcome.STORED, Outcome.THROTTLED, Outcome.TRANSIENT, Outcome.UNKNOWN])
+Place = tuple[Partition, int]
+
+
+class AggregatesAndServer(RuleBasedStateMachine):
+    """Few keys and small aggregates over shards that split and merge."""
+
+    @initialize(carry_origin=st.booleans(), strategy=st.sampled_from(["key", "partition"]))
+    def begin(self, carry_origin: bool, strategy: str) -> None:
+        self.now, self.generation = 1000.0, 0
+        self.server_map = even_shard_map(2)
+        self.scheduler = Scheduler(LIMITS, self.server_map)
+        name = "mover" if carry_origin else None
+        self.mapper = Mapper(MappingSpec(strategy, "orders", carry_origin=name, slices=2), KeyCache())
+        self.logs: dict[Partition, list[tuple[bytes, bytes]]] = {Partition("orders", number): [] for number in NUMBERS}
+        self.lanes: dict[Partition, PartitionLanes] = {}
+        self.trackers: dict[Partition, AckTracker] = {}
+        for partition in self.logs:
+            self._assign(partition, 0)
+        self.in_flight: list[Request] = []
+        self.arrived: list[Place] = []
+        self.may_repeat: set[Place] = set()
+        self.landed: dict[int, tuple[str, int]] = {}  # by row: the shard, and how many records KCL gave out
+
+    def _assign(self, partition: Partition, offset: int) -> None:
+        aggregating = None if partition.number == RAW else Aggregating(AGGREGATES)
+        self.lanes[partition] = PartitionLanes(partition, linger_s=0.02, aggregating=aggregating)
+        self.trackers[partition] = AckTracker(offset)
+
+    @rule(
+        number=st.sampled_from(NUMBERS),
+        rows=st.lists(st.tuples(st.integers(0, 4), st.sampled_from([1, 40, 900, 3000])), min_size=1, max_size=14),
+    )
+    def offer(self, number: int, rows: list[tuple[int, int]]) -> None:
+        partition = Partition("orders", number)
+        log = self.logs[partition]
+        for key, size in rows:
+            log.append((b"key-%d" % key, f"{number}/{len(log)}/key-{key}/".encode() + b"x" * size))
+        self._read(partition)
+
+    def _read(self, partition: Partition) -> None:
+        tracker, log = self.trackers[partition], self.logs[partition]
+        if tracker.read_to == len(log):
+            return
+        rows: list[tuple[int, bytes | None, bytes | None]] = [(i, *log[i]) for i in range(tracker.read_to, len(log))]
+        mapped, rejection = self.mapper.map(source_batch(rows, partition), self.lanes[partition])
+        assert rejection is None
+        tracker.admit(mapped)
+        self.scheduler.offer(mapped, self.now)
+
+    @rule()
+    def send(self) -> None:
+        request = self.scheduler.next_request(self.now)
+        if isinstance(request, Request):
+            self._sent(request)
+        else:
+            assert request > self.now
+
+    @rule(seconds=st.sampled_from([0.001, 0.02, 0.1, 0.7, 3.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(shards=st.integers(1, 5))
+    def reshard(self, shards: int) -> None:
+        """On the server only."""
+        self.generation += 1
+        self.server_map = even_shard_map(shards, self.generation)
+
+    @rule()
+    def hear_of_shards(self) -> None:
+        shares = [1.0] * len(self.server_map)
+        self._resolved(self.scheduler.replace_shard_map(self.server_map, shares))
+
+    @precondition(lambda self: self.in_flight)
+    @rule(data=st.data())
+    def answer(self, data: st.DataObject) -> None:
+        request = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
+        entries = data.draw(st.lists(ENTRY, min_size=len(request), max_size=len(request)))
+        self._answer(request, entries, data.draw(st.integers(0, 2 ** len(request) - 1)))
+
+    @precondition(lambda self: self.in_flight)
+    @rule(data=st.data(), outcome=st.sampled_from([Outcome.THROTTLED, Outcome.TRANSIENT, Outcome.REJECTED]))
+    def refuse(self, data: st.DataObject, outcome: Outcome) -> None:
+        request = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
+        if outcome == Outcome.REJECTED and len(request) == 1:
+            return self._answer(request, [Outcome.STORED], 0)
+        return self._resolved(self.scheduler.resolve(request, PutAnswer(outcome, code="Test"), self.now))
+
+    @precondition(lambda self: self.in_flight)
+    @rule(data=st.data(), reached=st.booleans())
+    def lose_answer(self, data: st.DataObject, reached: bool) -> None:
+        request = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
+        for i in range(len(request)):
+            self.may_repeat.update(_records(request, i))
+            if reached:
+                self._store(request, i)
+        self._resolved(self.scheduler.resolve(request, PutAnswer(Outcome.UNKNOWN, code="Timeout"), self.now))
+
+    @rule(number=st.sampled_from(NUMBERS))
+    def leave_and_return(self, number: int) -> None:
+        """A drain: what was attempted is finished; then a new assignment begins at what was committed."""
+        partition = Partition("orders", number)
+        lanes, tracker = self.lanes[partition], self.trackers[partition]
+        self.scheduler.truncate(lanes, max(self.scheduler.under_way_to(lanes), tracker.first_unattempted()))
+        self._run_until(lambda: not lanes.unresolved)
+        assert lanes.unresolved_bytes == 0
+        self.scheduler.truncate(lanes, 0)
+        committable = tracker.committable()
+        arrived = {offset for place, offset in self.arrived if place == partition}
+        assert not [offset for offset in arrived if offset >= committable], "attempted, and not finished"
+        self._assign(partition, committable)
+        self._read(partition)
+
+    @rule(number=st.sampled_from(NUMBERS))
+    def lose_and_get_back(self, number: int) -> None:
+        """At once, with attempts under way: they may be repeated."""
+        partition = Partition("orders", number)
+        lanes, tracker = self.lanes[partition], self.trackers[partition]
+        self.may_repeat |= {(partition, offset) for offset in range(tracker.committable(), tracker.read_to)}
+        self.scheduler.truncate(lanes, 0)
+        self._run_until(lambda: not lanes.unresolved)  # the answers of what was under way
+        self._assign(partition, tracker.committable())
+        self._read(partition)
+
+    @invariant()
+    def commits_nothing_that_did_not_arrive(self) -> None:
+        arrived = set(getattr(self, "arrived", ()))
+        for partition, tracker in getattr(self, "trackers", {}).items():
+            assert all((partition, offset) in arrived for offset in range(tracker.committable()))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "scheduler"):
+            return
+        self.hear_of_shards()
+        self._run_until(lambda: False)
+        assert set(self.arrived) == {(p, offset) for p, tracker in self.trackers.items() for offset in range(tracker.read_to)}
+        for partition, tracker in self.trackers.items():
+            assert tracker.committable() == tracker.read_to
+            assert self.lanes[partition].unresolved == self.lanes[partition].unresolved_bytes == 0
+        self._check_order()
+
+    def _check_order(self) -> None:
+        seen: set[Place] = set()
+        keys: dict[tuple[Partition, bytes], list[int]] = defaultdict(list)
+        for partition, offset in self.arrived:
+            if (partition, offset) in seen:
+                assert (partition, offset) in self.may_repeat, "twice, and nothing explains it"
+                continue
+            seen.add((partition, offset))
+            keys[partition, self.logs[partition][offset][0]].append(offset)
+        assert all(offsets == sorted(offsets) for offsets in keys.values()), "a key out of order"
+
+    def _run_until(self, done: object) -> None:
+        for _ in range(100_000):
+            while self.in_flight:
+                request = self.in_flight.pop()
+                self._answer(request, [Outcome.STORED] * len(request), 0)
+            if callable(done) and done():
+                return
+            if self.scheduler._aggregates.undecided():
+                self.hear_of_shards()
+                continue
+            request_or_time = self.scheduler.next_request(self.now)
+            if isinstance(request_or_time, Request):
+                self._sent(request_or_time)
+            elif request_or_time == NEVER:
+                return
+            else:
+                self.now = request_or_time
+
+    def _sent(self, request: Request) -> None:
+        assert 0 < len(request) <= LIMITS.records_max
+        assert request.size == sum(request.run_sizes) == sum(row[ROW_SIZE] for row in request.rows)
+        assert request.size <= LIMITS.bytes_max
+        for i, row in enumerate(request.rows):
+            assert row[ROW_SIZE] == len(row[ROW_DATA]) + len(row[ROW_PARTITION_KEY])
+            if is_aggregate(row):
+                records = len(_records(request, i))
+                assert 1 <= records <= AGGREGATES.records_max
+                assert records == 1 or len(row[ROW_DATA]) <= AGGREGATES.bytes_max
+        self.in_flight.append(request)
+
+    def _store(self, request: Request, i: int) -> str:
+        row = request.rows[i]
+        shard = self.server_map.shards[self.server_map.locate(row[ROW_HASH_KEY])]
+        given = delivered_by_kcl(row[ROW_DATA], row[ROW_PARTITION_KEY], shard.starting_hash_key, shard.ending_hash_key)
+        if not given:
+            self.may_repeat.update(_records(request, i))  # readers that do not look at ranges see it
+        for record in given:
+            assert record.aggregated == is_aggregate(row)
+            number, offset, _, _ = record.data.split(b"/")
+            self.arrived.append((Partition("orders", int(number)), int(offset)))
+        self.landed[id(row)] = shard.shard_id, len(given)
+        return shard.shard_id
+
+    def _answer(self, request: Request, entries: list[Outcome], reached: int) -> None:
+        shards = []
+        for i, outcome in enumerate(entries):
+            stored = outcome == Outcome.STORED or (outcome == Outcome.UNKNOWN and reached >> i & 1)
+            shards.append(self._store(request, i) if stored else "")
+            if outcome == Outcome.UNKNOWN:
+                self.may_repeat.update(_records(request, i))
+        self._resolved(self.scheduler.resolve(request, PutAnswer(None, entries, shards, ["1"] * len(entries)), self.now))
+
+    def _resolved(self, resolution: Resolution) -> None:
+        assert not resolution.rejected
+        acknowledge(resolution.stored)
+        for row in resolution.dropped:
+            shard_id, given = self.landed[id(row)]
+            assert not given or shard_id not in {shard.shard_id for shard in self.server_map.shards}
+            self.may_repeat.update(_records_of(row))
+
+
+def _records(request: Request, i: int) -> list[Place]:
+    return _records_of(request.rows[i])
+
+
+def _records_of(whole: Row) -> list[Place]:
+    batch, row, *_ = whole
+    partition = batch.lanes_of.partition
+    if not is_aggregate(whole):
+        return [(partition, batch.offsets[row])]
+    return [(partition, part.batch.offsets[place]) for part in batch.parts for place in part.rows]  # type: ignore[attr-defined]
+
+
+AggregatesAndServer.TestCase.settings = settings(
+    max_examples=100, stateful_step_count=50, deadline=None, report_multiple_bugs=False
+)
+TestAggregateLaws = AggregatesAndServer.TestCase
