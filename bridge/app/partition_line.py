@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from bridge.app.routing import RoutedTopic
 from bridge.core.delivery.ack_tracker import AckTracker
+from bridge.core.delivery.aggregate_queues import Aggregating
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, encode
 from bridge.core.delivery.lanes import ROW_BYTES, PartitionLanes
 from bridge.core.records import Partition, SourceBatch
@@ -168,12 +169,13 @@ def _bytes_of(batch: SourceBatch) -> int:
 
 def open_line(assigned: AssignedPartition, routed: RoutedTopic) -> PartitionLine:
     """A partition that was just assigned, at its committed offset."""
+    aggregating = Aggregating(routed.aggregates) if routed.aggregates else None
     return PartitionLine(
         assigned.partition,
         routed.route,
         routed.stream,
         AckTracker(assigned.offset),
-        PartitionLanes(assigned.partition, routed.linger_s),
+        PartitionLanes(assigned.partition, routed.linger_s, aggregating=aggregating),
         assigned.slices,
         CommitPoint(assigned.offset, assigned.metadata),
     )

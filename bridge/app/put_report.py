@@ -1,12 +1,14 @@
 """What the answers of one stream mean for people: metrics, log lines, and the trouble that readiness shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Literal
 
 from bridge.app.partition_line import PartitionLine
 from bridge.app.telemetry import Telemetry
-from bridge.core.delivery.lanes import ROW_BATCH, ROW_TIMESTAMP_MS, PartitionLanes, Row
+from bridge.core.delivery.aggregates import Aggregate, aggregate_of, is_aggregate
+from bridge.core.delivery.lanes import ROW_BATCH, ROW_TIMESTAMP_MS, MappedBatch, PartitionLanes, Row
 from bridge.core.delivery.requests import Request, Resolution
 from bridge.core.records import Outcome, PutAnswer
 
@@ -21,7 +23,7 @@ class PutReport:
     def __init__(self, stream: str, telemetry: Telemetry) -> None:
         self._stream = stream
         self._telemetry = telemetry
-        self._in_doubt: set[Row] = set()
+        self._in_doubt: set[tuple[MappedBatch, int]] = set()
         self._failing: str | None = None
         self.trouble: str | None = None
 
@@ -45,7 +47,7 @@ class PutReport:
                 telemetry.count("bridge_record_errors_total", records, stream, code)
         if resolution.unknown:
             telemetry.count("bridge_unknown_attempts_total", len(resolution.unknown), stream)
-            self._in_doubt.update(resolution.unknown)
+            self._in_doubt.update(chain.from_iterable(map(_records, resolution.unknown)))
         self._note(answer)
 
     def delivered(self, stored: Sequence[Row], lines: Mapping[PartitionLanes, tuple[PartitionLine, Any]], wall_ms: float) -> None:
@@ -55,20 +57,29 @@ class PutReport:
         for route in set(routes.values()):
             all_of_it = len(routes) == len(batches) and len(set(routes.values())) == 1
             rows = stored if all_of_it else [row for row in stored if routes.get(row[ROW_BATCH]) == route]
-            self._telemetry.count("bridge_records_acked_total", len(rows), route)
-            self._telemetry.observe("bridge_delivery_seconds", [(wall_ms - row[ROW_TIMESTAMP_MS]) / 1000 for row in rows], route)
+            timestamps_ms = _timestamps_ms(rows)
+            self._telemetry.count("bridge_records_acked_total", len(timestamps_ms), route)
+            self._telemetry.observe("bridge_delivery_seconds", [(wall_ms - ms) / 1000 for ms in timestamps_ms], route)
         self._settle_doubts(stored, lines)
+
+    def dropped(self, rows: Iterable[Row], lines: Mapping[PartitionLanes, tuple[PartitionLine, Any]]) -> None:
+        """Aggregates that KCL drops on the shard where they landed: readers that do not look at ranges see them twice."""
+        for row in rows:
+            lanes = row[ROW_BATCH].lanes_of
+            if lanes in lines:
+                records = len(aggregate_of(row))
+                self._telemetry.count("bridge_duplicates_total", records, lines[lanes][0].route, "wrong_shard")
 
     def forget(self, lanes: PartitionLanes) -> None:
         """A partition left: its doubts are not ours any more."""
-        self._in_doubt = {row for row in self._in_doubt if row[0].lanes_of is not lanes}
+        self._in_doubt = {place for place in self._in_doubt if place[0].lanes_of is not lanes}
 
     def _settle_doubts(self, stored: Sequence[Row], lines: Mapping[PartitionLanes, tuple[PartitionLine, Any]]) -> None:
         if not self._in_doubt:
             return
-        for row in self._in_doubt.intersection(stored):
-            self._in_doubt.discard(row)
-            lanes = row[0].lanes_of
+        for place in self._in_doubt.intersection(chain.from_iterable(map(_records, stored))):
+            self._in_doubt.discard(place)
+            lanes = place[0].lanes_of
             if lanes in lines:
                 self._telemetry.count("bridge_duplicates_total", 1, lines[lanes][0].route, "unknown_attempt")
 
@@ -86,3 +97,19 @@ class PutReport:
             self._telemetry.log(level, "stream_trouble", stream=self._stream, problem=self.trouble)
         if answer.codes:
             self._telemetry.log("debug", "record_errors", stream=self._stream, codes=answer.codes)
+
+
+def _records(row: Row) -> Iterator[tuple[MappedBatch, int]]:
+    """Batch and row of each record that a row stands for."""
+    if not is_aggregate(row):
+        yield row[ROW_BATCH], row[1]
+        return
+    for part in aggregate_of(row).parts:
+        for i in part.rows:
+            yield part.batch, i
+
+
+def _timestamps_ms(rows: Sequence[Row]) -> list[int]:
+    if not any(isinstance(batch, Aggregate) for batch in set(map(_BATCH, rows))):
+        return [row[ROW_TIMESTAMP_MS] for row in rows]
+    return [batch.timestamps_ms[i] for row in rows for batch, i in _records(row)]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.app.settings import Route, Settings
+from bridge.core.delivery.aggregate_queues import AggregateLimits
 from bridge.core.delivery.key_strategies import MappingSpec
 
 
@@ -16,6 +17,8 @@ class RoutedTopic:
     shard_share: float
     linger_s: float
     mapping: MappingSpec
+    aggregates: AggregateLimits | None = None
+    """None: each record is a Kinesis record of its own."""
 
 
 def route_of(settings: Settings, topic: str) -> Route | None:

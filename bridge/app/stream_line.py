@@ -75,7 +75,7 @@ class StreamLine:
 
     def attach(self, line: PartitionLine, spec: MappingSpec) -> None:
         """A partition that feeds this stream from now on."""
-        self._lines[line.lanes] = line, self._mapper(spec)
+        self._lines[line.lanes] = line, self._mapper(line, spec)
         self._share_out()
 
     def detach(self, line: PartitionLine) -> None:
@@ -153,9 +153,11 @@ class StreamLine:
         if self.parking is not None:
             self.parking.truncate(line, offset)
 
-    def _mapper(self, spec: MappingSpec) -> Mapper:
+    def _mapper(self, line: PartitionLine, spec: MappingSpec) -> Mapper:
         """A record has to fit into the stream, and into a request of the configured size."""
         record_bytes_max = min(self._record_bytes_max, self._limits.bytes_max)
+        if line.lanes.aggregating is not None:
+            line.lanes.aggregating.record_bytes_max = record_bytes_max
         return Mapper(replace(spec, record_bytes_max=record_bytes_max), self._keys)
 
     # -- the stream's own work
@@ -191,11 +193,12 @@ class StreamLine:
             self._scheduler = Scheduler(self._limits, description.shard_map)
             self._share_out()
         elif description.shard_map != self._scheduler.shard_map:
-            self._scheduler.replace_shard_map(description.shard_map, self._shares(description.shard_map))
+            settled = self._scheduler.replace_shard_map(description.shard_map, self._shares(description.shard_map))
             self._telemetry.log("info", "shard_map_replaced", stream=self.stream, shards=len(description.shard_map))
+            self._stored(settled)
         if description.record_bytes_max != self._record_bytes_max:
             self._record_bytes_max = description.record_bytes_max
-            self._lines = {lanes: (line, self._mapper(mapper.spec)) for lanes, (line, mapper) in self._lines.items()}
+            self._lines = {lanes: (line, self._mapper(line, mapper.spec)) for lanes, (line, mapper) in self._lines.items()}
         self._wake.set()
 
     async def _refresh_forever(self) -> None:
@@ -237,13 +240,17 @@ class StreamLine:
             self._in_flight.release()
         now = self._clock.monotonic()
         resolution = self._ready_scheduler().resolve(request, answer, now)
-        acknowledge(resolution.stored)
         self._report.answered(request, answer, resolution, now - started)
-        self._report.delivered(resolution.stored, self._lines, self._clock.wall_ms())
+        self._stored(resolution)
         self._halt_rejected(resolution, answer.message)
         if resolution.stale_shard_map:
             self._stale.set()
         self._wake.set()
+
+    def _stored(self, resolution: Resolution) -> None:
+        acknowledge(resolution.stored)
+        self._report.delivered(resolution.stored, self._lines, self._clock.wall_ms())
+        self._report.dropped(resolution.dropped, self._lines)
         self.on_progress()
 
     def _halt_rejected(self, resolution: Resolution, message: str) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
 from bridge.core.delivery.shard_map import Shard
+from bridge.core.quotas import PARTITION_KEY_CHARACTERS_MAX, RECORD_BYTES_MAX_CEILING
 
 ROW_OVERHEAD: Final = 12
 """Bytes beside data and key that a record usually takes in an aggregate, its part of the tag among them."""
@@ -124,6 +125,8 @@ class Aggregating:
     """The aggregated side of one partition's lanes."""
 
     limits: AggregateLimits
+    record_bytes_max: int = RECORD_BYTES_MAX_CEILING
+    """What the stream, and a request, takes of one record."""
     queues: dict[str, WaitingRecords] = field(default_factory=dict)
     gone: list[WaitingRecords] = field(default_factory=list)
     """Of shards that are closed: their records move when no aggregate of them is on its way any more."""
@@ -166,10 +169,14 @@ class Aggregating:
         self.moving = deque(kept)
         return out + above
 
+    @property
+    def bytes_max(self) -> int:
+        """Of the data of one aggregate."""
+        return min(self.limits.bytes_max, self.record_bytes_max - PARTITION_KEY_CHARACTERS_MAX)
+
     def is_full(self, queue: WaitingRecords) -> bool:
         """Whether waiting longer would not make the next aggregate larger."""
-        limits = self.limits
-        return queue.records >= limits.records_max or queue.size + ROW_OVERHEAD * queue.records >= limits.bytes_max
+        return queue.records >= self.limits.records_max or queue.size + ROW_OVERHEAD * queue.records >= self.bytes_max
 
 
 def by_shard(batch: MappedBatch, places: Sequence[int], shards: Sequence[Shard]) -> list[tuple[Shard, Part]]:

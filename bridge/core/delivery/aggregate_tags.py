@@ -24,12 +24,10 @@ from typing import NamedTuple
 
 from bridge.core.delivery.aggregation import SUB_RECORDS_MAX
 from bridge.core.delivery.varints import VARINT_BYTES_MAX, read_varint, unzigzag, varint, varint_bytes, zigzag
-from bridge.core.records import Partition
+from bridge.core.records import Headers, Partition
 
 VERSION = "1"
 
-Headers = Sequence[tuple[str, bytes | None]]
-"""Of one record, in their order; names may repeat."""
 
 _NULLS, _HEADERS = 1, 2
 _CONSTANT, _BYTES, _ZIGZAG = range(3)

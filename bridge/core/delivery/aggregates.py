@@ -3,7 +3,7 @@
 from itertools import chain
 from typing import Final, cast
 
-from bridge.core.delivery.aggregate_queues import Part, WaitingRecords
+from bridge.core.delivery.aggregate_queues import Aggregating, Part, WaitingRecords
 from bridge.core.delivery.aggregate_tags import Origin, TagColumns, encode_tag
 from bridge.core.delivery.aggregation import encode_aggregate
 from bridge.core.delivery.deaggregation import decode_aggregate
@@ -90,16 +90,16 @@ def put_together(row: Row) -> Row:
     """The aggregate of an open head: as much of what waits as fits."""
     aggregate = aggregate_of(row)
     queue = aggregate.queue
-    limits = aggregate.lanes_of.aggregating.limits  # type: ignore[union-attr]
-    records_max = limits.records_max
+    aggregating = cast(Aggregating, aggregate.lanes_of.aggregating)
+    limits, bytes_max, records_max = aggregating.limits, aggregating.bytes_max, aggregating.limits.records_max
     while True:
-        aggregate.parts = queue.take(limits.bytes_max, records_max)
+        aggregate.parts = queue.take(bytes_max, records_max)
         records = len(aggregate)
         data = _encode(aggregate, limits.bridge)
-        if len(data) <= limits.bytes_max or records == 1:
+        if len(data) <= bytes_max or records == 1:
             break
         queue.put_first(aggregate.parts)  # its tags are larger than usual
-        records_max = max(1, records * limits.bytes_max // (len(data) + limits.bytes_max // 8))
+        records_max = max(1, records * bytes_max // (len(data) + bytes_max // 8))
     for part in aggregate.parts:
         values: list[bytes] = part.batch.values  # type: ignore[assignment]
         for record in part.rows:

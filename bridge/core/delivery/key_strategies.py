@@ -37,6 +37,8 @@ class MappingSpec:
     slices: int = 1
     record_bytes_max: int = RECORD_BYTES_MAX_DEFAULT
     """Data and partition key together (PutRecords API reference)."""
+    aggregates_of: str | None = None
+    """Name of the bridge that goes into the tags of aggregates; None: records travel by themselves."""
     policies: Policies = field(default_factory=Policies)
 
     def place_of(self, number: int) -> int | None:

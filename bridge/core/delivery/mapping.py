@@ -6,13 +6,24 @@ or skipped) while the others go on, or it ends the batch there, named in a `Reje
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import add
 
+from bridge.core.delivery.aggregate_tags import Origin, headers_bytes, tag_text_bytes_max
+from bridge.core.delivery.aggregation import (
+    FRAME_BYTES,
+    MAGIC,
+    encode_aggregate,
+    sub_record_bytes_max,
+    table_entry_bytes,
+    tag_bytes_max,
+)
+from bridge.core.delivery.deaggregation import kcl_opens
 from bridge.core.delivery.key_strategies import STRATEGIES, Fault, KeyCache, MappingSpec
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
 from bridge.core.delivery.policies import Diverted, action_of
-from bridge.core.quotas import PARTITION_KEY_CHARACTERS_MAX
-from bridge.core.records import Lane, SourceBatch
+from bridge.core.quotas import HASH_KEY_MAX, PARTITION_KEY_CHARACTERS_MAX, RECORD_BYTES_MAX_CEILING
+from bridge.core.records import Headers, Lane, Partition, SourceBatch
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,8 +60,12 @@ class Mapper:
             key_sizes = tuple(map(len, partition_keys))
             faults += _too_long(partition_keys)
         values, nulls = _without_nulls(batch.values)
+        if self.spec.aggregates_of is None and (opened := [i for i, v in enumerate(values) if v[:4] == MAGIC and kcl_opens(v)]):
+            values = _wrapped(values, opened, partition_keys, explicit)
         sizes = list(map(add, map(len, values), key_sizes))
-        faults += self._oversize(sizes)
+        if self.spec.aggregates_of is not None and batch.headers:
+            sizes = list(map(add, sizes, map(_header_bytes, batch.headers)))
+        faults += self._oversize(sizes, batch.partition)
         mapped = MappedBatch(
             lanes_of,
             batch.next_offset,
@@ -89,14 +104,14 @@ class Mapper:
             return [offset if key is None else partition_key for key, offset, partition_key in rows]
         return partition_keys
 
-    def _oversize(self, sizes: list[int]) -> list[Fault]:
+    def _oversize(self, sizes: list[int], partition: Partition) -> list[Fault]:
         limit = self.spec.record_bytes_max
+        if self.spec.aggregates_of is not None:
+            limit -= _around_one(self.spec.aggregates_of, partition)
         if not sizes or max(sizes) <= limit:
             return []
-        where = f"at most {limit} fit into the stream and into a request"
-        return [
-            Fault(i, "oversize", f"{size} bytes with its partition key, {where}") for i, size in enumerate(sizes) if size > limit
-        ]
+        detail = f"bytes with its partition key, at most {limit} fit into the stream and into a request"
+        return [Fault(i, "oversize", f"{size} {detail}") for i, size in enumerate(sizes) if size > limit]
 
     def _judged(self, mapped: MappedBatch, faults: list[Fault]) -> tuple[MappedBatch, Rejection | None]:
         """What the policies say; of several faults of a record the first that was found counts."""
@@ -126,3 +141,29 @@ def _without_nulls(values: Sequence[bytes | None]) -> tuple[list[bytes], frozens
     if None not in values:
         return values, frozenset()  # type: ignore[return-value]
     return [value or b"" for value in values], frozenset(i for i, value in enumerate(values) if value is None)
+
+
+def _wrapped(
+    values: Sequence[bytes], rows: Sequence[int], partition_keys: Sequence[str], explicit: Sequence[str] | None
+) -> list[bytes]:
+    """These values look like aggregates, and KCL would open them: each goes inside an aggregate of one."""
+    wrapped = list(values)
+    for row in rows:
+        place = None if explicit is None else [explicit[row]]
+        wrapped[row] = encode_aggregate([partition_keys[row]], place, [values[row]])
+    return wrapped
+
+
+def _header_bytes(headers: Headers | None) -> int:
+    """What a record's headers add to an aggregate: they travel in base64."""
+    return 4 * ((headers_bytes(headers) + 2) // 3) if headers else 0
+
+
+@cache
+def _around_one(bridge: str, partition: Partition) -> int:
+    """What an aggregate adds at most to a lone record without headers, and the partition key outside."""
+    tag = tag_bytes_max(tag_text_bytes_max(Origin(bridge, partition), 1, 1))
+    keys = table_entry_bytes(4 * PARTITION_KEY_CHARACTERS_MAX) - 4 * PARTITION_KEY_CHARACTERS_MAX
+    hash_keys = table_entry_bytes(len(str(HASH_KEY_MAX)))
+    record = sub_record_bytes_max(RECORD_BYTES_MAX_CEILING, explicit=True) - RECORD_BYTES_MAX_CEILING
+    return FRAME_BYTES + keys + hash_keys + record + tag + len(str(partition).encode())
