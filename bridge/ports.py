@@ -1,10 +1,11 @@
 """What the application asks of the outside world. Adapters implement these; nothing else crosses the border."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bridge.core.delivery.commit_metadata import CommitPoint
+from bridge.core.delivery.dead_letters import Origin, Parked, Replayed
 from bridge.core.delivery.requests import Request
 from bridge.core.delivery.shard_map import ShardMap
 from bridge.core.records import DeadLetter, Partition, PutAnswer, SourceBatch
@@ -145,6 +146,52 @@ class DeadLetters(Protocol):
         """Returns once Kafka has confirmed all of them; those that it had confirmed before an error may be written again.
 
         Raises UnavailableError without an answer in time, RefusedError where the topic cannot be written as it is.
+        """
+
+
+class ReplayMarks(Protocol):
+    """Keeps in the dead-letter topic what became of its records."""
+
+    async def mark_replayed(self, origins: Sequence[Origin]) -> None:
+        """Writes down that these have been carried after all. Returns and raises as `DeadLetters.park`."""
+
+
+class Place(NamedTuple):
+    """Of a message in the dead-letter topic."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(slots=True, frozen=True)
+class StoredEntry:
+    """A message of the dead-letter topic; `entry` is None where no bridge wrote it. `size` is about its bytes."""
+
+    place: Place
+    entry: Parked | Replayed | None
+    size: int
+
+
+class DeadLetterReader(Protocol):
+    """Reads the dead-letter topic. Both calls raise UnavailableError, and RefusedError where it may not be read."""
+
+    def entries(self) -> AsyncIterator[Sequence[StoredEntry]]:
+        """Everything that is in the topic now, each partition in its order; nothing where there is no such topic."""
+
+    def at(self, places: Collection[Place]) -> AsyncIterator[Sequence[StoredEntry]]:
+        """The messages at these places, as far as they are still there; each partition in its order."""
+
+
+class TopicDirectory(Protocol):
+    """What topics are like, and what may be done with them. Every call raises UnavailableError."""
+
+    async def settings_of(self, topics: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+        """The settings of these topics; those that may not be read are left out."""
+
+    async def try_to_park(self, topic: str, wanted: Callable[[str], bool]) -> None:
+        """Tries whether the dead-letter topic can be written, or could be made; writes and makes nothing.
+
+        `wanted` tells the topics whose records it would have to hold. Raises RefusedError.
         """
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from bridge.adapters.kafka.security import Explanations, Security, creation_problem
@@ -30,7 +30,7 @@ REFUSALS = (KafkaError._SSL, KafkaError._AUTHENTICATION)
 Complaint = tuple[float, str]
 """When an error came (seconds of the monotonic clock), and what it says."""
 OnError = Callable[[KafkaError], None]
-_Client = TypeVar("_Client", bound="WatchedConsumer | WatchedAdmin")
+_Client = TypeVar("_Client", bound="WatchedConsumer | WatchedProducer | WatchedAdmin")
 
 
 class KafkaClients:
@@ -58,6 +58,10 @@ class KafkaClients:
     def consumer(self, properties: Mapping[str, Any], tuning: Mapping[str, Any] | None = None) -> "WatchedConsumer":
         """A consumer with further properties; those of `tuning` only where there are no others. Raises UnavailableError."""
         return self._made(WatchedConsumer, properties, tuning or {})
+
+    def producer(self, properties: Mapping[str, Any], tuning: Mapping[str, Any] | None = None) -> "WatchedProducer":
+        """A producer, as `consumer` makes consumers."""
+        return self._made(WatchedProducer, properties, tuning or {})
 
     def admin(self) -> "WatchedAdmin":
         """An admin client. Raises UnavailableError."""
@@ -165,6 +169,22 @@ class WatchedConsumer(Consumer):
     def _look(self) -> str | None:
         self._look_at = time.monotonic() + LOOK_S
         return self._watch.look(self.set_sasl_credentials)
+
+
+class WatchedProducer(Producer):
+    """A producer that knows what is wrong. Its callbacks are served by whoever polls it."""
+
+    def __init__(self, properties: dict[str, Any], watch: ClientWatch, _clients: KafkaClients) -> None:
+        super().__init__(properties)
+        self._watch = watch
+
+    def complaint(self) -> str | None:
+        """The client's last error, if it is fresh."""
+        return self._watch.refusal or self._watch.complaint
+
+    def outdated(self) -> bool:
+        """Whether it has to be made anew; gives it a changed password."""
+        return self._watch.look(self.set_sasl_credentials) is not None
 
 
 class WatchedAdmin(AdminClient):

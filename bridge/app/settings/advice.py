@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from bridge.app.settings.contradictions import ORIGIN_NAMES_MAX
 from bridge.app.settings.model import Settings
 from bridge.app.settings.problems import Problem
-from bridge.app.settings.route import Route
+from bridge.app.settings.route import FieldTemplate, Route
 from bridge.app.settings.units import format_size
 
 
@@ -72,6 +72,7 @@ def _route_warnings(settings: Settings, route: Route, path: str) -> Iterator[Pro
             "expect one record per round trip and partition: 1000 / round trip in ms records a second (50 at 20 ms); write "
             "ordering: key where order per key is enough",
         )
+    yield from _idle_policies(settings, route, path)
     if route.carry_origin and route.is_pattern:
         longest = ORIGIN_NAMES_MAX - len(settings.name)
         if longest < 249:
@@ -80,3 +81,14 @@ def _route_warnings(settings: Settings, route: Route, path: str) -> Iterator[Pro
                 route.carry_origin,
                 f"keep the names of matching topics within {longest} characters: the origin of longer ones does not fit",
             )
+
+
+def _idle_policies(settings: Settings, route: Route, path: str) -> Iterator[Problem]:
+    """A policy for what cannot happen on this route. One of `defaults` is meant for others."""
+    of_the_route = route.model_fields_set - settings.defaults.model_fields_set
+    if "on_missing_field" in of_the_route and not isinstance(route.partition_key, FieldTemplate):
+        yield Problem(
+            f"{path}.on_missing_field",
+            route.on_missing_field,
+            "write partition_key: {field: ...} too, or remove it: no other partition key is made of fields",
+        )

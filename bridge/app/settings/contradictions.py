@@ -8,6 +8,7 @@ from bridge.app.settings.route import STREAM_NAME_MAX, TOPIC_PLACEHOLDER, stream
 from bridge.app.settings.security_rules import SECURITY_RULES
 from bridge.app.settings.units import format_duration
 from bridge.core.quotas import PARTITION_KEY_CHARACTERS_MAX
+from bridge.core.topics import dead_letter_topic
 
 # `<name>:topic/partition/offset` with the widest partition and offset that Kafka can have.
 _ORIGIN_DIGITS = 10 + 19
@@ -117,6 +118,16 @@ def _external_id_needs_a_role(draft: Draft) -> Iterator[Problem]:
         yield draft.problem("kinesis.external_id", "write kinesis.role_arn too, or remove it: an external ID belongs to a role")
 
 
+def _own_topics_stay_out(draft: Draft, route: str) -> Iterator[Problem]:
+    """A pattern may mean them: they are no topics of its route."""
+    if draft.value(f"{route}.topic") == dead_letter_topic(draft.value("name")):
+        yield draft.problem(
+            f"{route}.topic",
+            "remove this route: the bridge parks there what it cannot carry, and would go round in circles; "
+            "`bridge dlq replay` carries dead letters",
+        )
+
+
 _RULES: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     _session_outlasts_the_drain,
     _session_timeout_is_the_brokers,
@@ -146,4 +157,5 @@ _ROUTE_RULES: tuple[Callable[[Draft, str], Iterator[Problem]], ...] = (
     _arn_is_in_the_region,
     _one_route_per_topic,
     _one_share_per_stream,
+    _own_topics_stay_out,
 )

@@ -9,6 +9,7 @@ from bridge.app.settings.kinesis import KinesisSettings
 from bridge.app.settings.route import Route, RouteDefaults
 from bridge.app.settings.section import BridgeName, FilledText, Section, WholeNumber, written
 from bridge.app.settings.units import Duration, Size, Within
+from bridge.core.topics import dead_letter_topic
 
 
 class MetricsSettings(Section):
@@ -68,6 +69,16 @@ class Settings(Section):
     )
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Where parked records go."""
+        return dead_letter_topic(self.name)
+
+    @property
+    def may_park(self) -> bool:
+        """Whether any route may: only then the dead-letter topic is needed."""
+        return any(route.may_park for route in self.routes)
 
     @model_validator(mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, With
 from bridge.app.settings.section import Section, Share, written
 from bridge.app.settings.topics import Topic, topic_matches
 from bridge.app.settings.units import Duration, Within, refuse
+from bridge.core.delivery.policies import OnLongKey, OnMissingField, OnOversize, OnTombstone, Policies
 
 TOPIC_PLACEHOLDER = "{topic}"
 STREAM_NAME_MAX = 128
@@ -138,6 +139,26 @@ class RouteDefaults(Section):
         description="The part (0 < share <= 1) of every shard's write limits that is ours. All of it by default; lower it where "
         "others write to the same stream.",
     )
+    on_oversize: OnOversize = Field(
+        default="park",
+        description="A record larger than the stream or a request takes: `park` it in the dead-letter topic `<name>.dlq`, `stop` "
+        "its partition, or `skip` it. Parked by default: nothing is lost and nothing waits.",
+    )
+    on_long_key: OnLongKey = Field(
+        default="hash",
+        description="A Kafka key that makes a partition key of more than 256 characters: `hash` it, `park` the record, or `stop` "
+        "its partition. Hashed by default: the record and its order are kept, only its key cannot be read back.",
+    )
+    on_tombstone: OnTombstone = Field(
+        default="park",
+        description="A record whose value is null, which Kinesis cannot hold: `park`, `stop`, `skip`, or `send_empty` (as no "
+        "bytes). Parked by default, because only you know whether consumers need the deletions; decide it for compacted topics.",
+    )
+    on_missing_field: OnMissingField = Field(
+        default="park",
+        description="A record without the JSON fields of `partition_key: {field: ...}`: `park`, `stop`, `skip`, or "
+        "`use_kafka_key`. Parked by default: by another key it would lose its order.",
+    )
 
 
 class Route(RouteDefaults):
@@ -159,6 +180,18 @@ class Route(RouteDefaults):
     def matches(self, topic: str) -> bool:
         """Whether this route carries the topic."""
         return topic_matches(self.topic, topic)
+
+    @property
+    def policies(self) -> Policies:
+        """What is done with records that cannot be carried as they are."""
+        return Policies(self.on_oversize, self.on_long_key, self.on_tombstone, self.on_missing_field)
+
+    @property
+    def may_park(self) -> bool:
+        """Whether a record of this route can ever reach the dead-letter topic."""
+        policies = self.policies
+        with_fields = policies.on_missing_field if isinstance(self.partition_key, FieldTemplate) else None
+        return "park" in (policies.on_oversize, policies.on_long_key, policies.on_tombstone, with_fields)
 
     def stream_for(self, topic: str) -> str:
         """The stream's name or ARN for one topic of this route."""

@@ -10,9 +10,12 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Node,
+    TopicCollection,
     TopicPartition,
+    Uuid,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclOperation,
     ConfigEntry,
     ConfigResource,
     ConsumerGroupDescription,
@@ -20,7 +23,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ListOffsetsResultInfo,
     MemberAssignment,
     MemberDescription,
+    NewTopic,
     OffsetSpec,
+    ResourceType,
+    TopicDescription,
 )
 
 from tests.simulation.kafka.cluster import Cluster
@@ -32,6 +38,7 @@ from tests.simulation.kafka.metadata import cluster_metadata
 from tests.simulation.kafka.wire import Wire
 
 REQUEST_TIMEOUT_S = 60.0
+TOPIC_DEFAULTS = {"cleanup.policy": "delete", "max.message.bytes": str(1024 * 1024 + 12)}
 
 _K = TypeVar("_K")
 _T = TypeVar("_T")
@@ -134,13 +141,52 @@ class SimAdmin:
     def describe_configs(
         self, resources: Iterable[ConfigResource], request_timeout: float = REQUEST_TIMEOUT_S
     ) -> dict[ConfigResource, Future[Any]]:
-        """Of groups: the session timeout of their members under the `consumer` protocol."""
+        """Of groups: the session timeout of their members under the `consumer` protocol. Of topics: what a test needs."""
         timeout_ms = str(int(self._cluster.settings.consumer_session_timeout_s * 1000))
 
-        def answer(_: ConfigResource) -> dict[str, ConfigEntry]:
-            return {"consumer.session.timeout.ms": ConfigEntry("consumer.session.timeout.ms", timeout_ms)}
+        def answer(resource: ConfigResource) -> dict[str, ConfigEntry]:
+            found = {"consumer.session.timeout.ms": timeout_ms}
+            if resource.restype == ResourceType.TOPIC:
+                if resource.name not in self._cluster.topics:
+                    raise Refused(KafkaError.UNKNOWN_TOPIC_OR_PART)
+                found = {**TOPIC_DEFAULTS, **self._cluster.topic_settings.get(resource.name, {})}
+            return {name: ConfigEntry(name, value) for name, value in found.items()}
 
         return self._futures(list(resources), answer, request_timeout)
+
+    def create_topics(
+        self,
+        new_topics: list[NewTopic],
+        operation_timeout: float = REQUEST_TIMEOUT_S,
+        request_timeout: float = REQUEST_TIMEOUT_S,
+        validate_only: bool = False,
+    ) -> dict[str, Future[Any]]:
+        """Nobody is refused; `operation_timeout` is how long a real one waits for its other brokers."""
+        wanted = {new.topic: new for new in new_topics}
+
+        def answer(name: str) -> None:
+            if name in self._cluster.topics:
+                raise Refused(KafkaError.TOPIC_ALREADY_EXISTS)
+            if not validate_only:
+                self._cluster.create_topic(name, wanted[name].num_partitions, wanted[name].config)
+
+        return self._futures(list(wanted), answer, request_timeout)
+
+    def describe_topics(
+        self,
+        topics: TopicCollection,
+        include_authorized_operations: bool = False,
+        request_timeout: float = REQUEST_TIMEOUT_S,
+    ) -> dict[str, Future[Any]]:
+        """Without partitions. Everybody may do everything."""
+        allowed: list[Any] = [AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE]
+
+        def answer(name: str) -> TopicDescription:
+            if name not in self._cluster.topics:
+                raise Refused(KafkaError.UNKNOWN_TOPIC_OR_PART)
+            return TopicDescription(name, Uuid(0, 0), False, [], allowed if include_authorized_operations else None)
+
+        return self._futures(list(topics.topic_names), answer, request_timeout)
 
     # -- inside
 

@@ -8,6 +8,7 @@ from tests.simulation.kafka.admin import SimAdmin
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kafka.consumer import SimConsumer
 from tests.simulation.kafka.host import Host
+from tests.simulation.kafka.producer import SimProducer
 
 
 class SimKafkaClients(KafkaClients):
@@ -21,6 +22,10 @@ class SimKafkaClients(KafkaClients):
     def consumer(self, properties: Mapping[str, Any], tuning: Mapping[str, Any] | None = None) -> Any:
         """See `KafkaClients`."""
         return SimConsumer({**(tuning or {}), **self.properties(), **properties}, self._cluster, self._host)
+
+    def producer(self, properties: Mapping[str, Any], tuning: Mapping[str, Any] | None = None) -> Any:
+        """See `KafkaClients`."""
+        return SimProducer({**(tuning or {}), **self.properties(), **properties}, self._cluster, self._host)
 
     def admin(self) -> Any:
         """See `KafkaClients`."""

@@ -49,6 +49,7 @@ class Cluster:
         self.lock: AbstractContextManager[object] = _Unlocked()
         """Held by every call of a client, except where it waits or calls back. For hosts with real threads."""
         self.topics: dict[str, list[Place]] = {}
+        self.topic_settings: dict[str, dict[str, str]] = {}
         self.logs: dict[Place, PartitionLog] = {}
         self.groups: dict[str, Group] = {}
         self.consumers: list[SimConsumer] = []
@@ -84,8 +85,10 @@ class Cluster:
 
     # -- topics
 
-    def create_topic(self, name: str, partitions: int) -> None:
+    def create_topic(self, name: str, partitions: int, settings: Mapping[str, str] | None = None) -> None:
+        """`settings` are those that differ from the defaults."""
         self.topics[name] = []
+        self.topic_settings[name] = dict(settings or {})
         self.add_partitions(name, partitions)
 
     def add_partitions(self, name: str, count: int) -> None:

@@ -4,10 +4,11 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import accumulate
 
+from bridge.core.records import Headers
 from tests.simulation.kafka.messages import Place, SimMessage
 
-Record = tuple[bytes | None, bytes | None]
-"""Key and value."""
+Record = tuple[bytes | None, bytes | None] | tuple[bytes | None, bytes | None, Headers | None]
+"""Key and value, and headers where it has some."""
 
 
 class PartitionLog:
@@ -24,7 +25,7 @@ class PartitionLog:
     def append(self, records: Iterable[Record], timestamp_ms: int) -> int:
         """Returns the offset of the first one."""
         first = self.end
-        added = [SimMessage(self.place, first + n, timestamp_ms, key, value) for n, (key, value) in enumerate(records)]
+        added = [SimMessage(self.place, first + n, timestamp_ms, *record) for n, record in enumerate(records)]
         self._records += added
         self._offsets += range(first, first + len(added))
         self._bytes += list(accumulate((message.size for message in added), initial=self._bytes[-1]))[1:]

@@ -4,6 +4,8 @@ from typing import Any
 
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE, KafkaError
 
+from bridge.core.records import Headers
+
 Place = tuple[str, int]
 """Topic and partition."""
 RECORD_OVERHEAD = 70
@@ -13,12 +15,22 @@ RECORD_OVERHEAD = 70
 class SimMessage:
     """Made when it is written, and the same object for every reader."""
 
-    __slots__ = ("_error", "_key", "_offset", "_place", "_timestamp_ms", "_value", "size")
+    __slots__ = ("_error", "_headers", "_key", "_offset", "_place", "_timestamp_ms", "_value", "size")
 
-    def __init__(self, place: Place, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        offset: int,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers | None = None,
+    ) -> None:
+        self._headers = headers or None  # as the client library: never an empty list
         self._place, self._offset, self._timestamp_ms, self._key, self._value = place, offset, timestamp_ms, key, value
         self._error: KafkaError | None = None
-        self.size = RECORD_OVERHEAD + len(key or b"") + len(value or b"")
+        in_headers = sum(len(name) + len(content or b"") for name, content in headers or ())
+        self.size = RECORD_OVERHEAD + len(key or b"") + len(value or b"") + in_headers
 
     @classmethod
     def report(cls, error: KafkaError, place: Place | None = None, offset: int | None = None) -> "SimMessage":
@@ -44,6 +56,9 @@ class SimMessage:
 
     def value(self) -> bytes | None:
         return self._value
+
+    def headers(self) -> Headers | None:
+        return self._headers
 
     def error(self) -> KafkaError | None:
         return self._error

@@ -6,6 +6,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
+from bridge.core.records import Headers
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kafka.errors import error
 from tests.simulation.kafka.host import Host
@@ -28,6 +29,7 @@ class SimProducer:
         self._waiting: deque[Waiting] = deque()
         self._sent: list[Waiting] = []
         self._callbacks: deque[Callable[[], None]] = deque()
+        self._given_up = False
 
     def produce(
         self,
@@ -37,10 +39,13 @@ class SimProducer:
         partition: int = 0,
         on_delivery: OnDelivery | None = None,
         timestamp: int = 0,
+        headers: Headers | None = None,
     ) -> None:
-        """Returns at once; `on_delivery` is called inside poll or flush."""
+        """Returns at once; `on_delivery` is called inside poll or flush. Raises BufferError while the queue is full."""
         with self._cluster.lock:
-            self._waiting.append(((topic, partition), (key, value), timestamp or None, on_delivery))
+            if len(self) >= int(self._properties.get("queue.buffering.max.messages", 100_000)):
+                raise BufferError("Local: Queue full")
+            self._waiting.append(((topic, partition), (key, value, headers), timestamp or None, on_delivery))
             if not self._sent:
                 self._send_next()
 
@@ -65,8 +70,26 @@ class SimProducer:
             self.poll(left)
         return len(self)
 
-    def close(self) -> None:
+    def purge(self) -> None:
+        """Of what is not delivered only errors come. What is under way may still arrive."""
+        with self._cluster.lock:
+            for waiting in (*self._sent, *self._waiting):
+                self._report(waiting, error(KafkaError._PURGE_QUEUE))
+            self._sent, self._given_up = [], True
+            self._waiting.clear()
+            self._parking.wake()
+
+    def close(self) -> bool:
         self._wire.closed = True
+        return True
+
+    def complaint(self) -> str | None:
+        """As `WatchedProducer`."""
+        return None
+
+    def outdated(self) -> bool:
+        """As `WatchedProducer`: there are no files."""
+        return False
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._sent)
@@ -93,24 +116,29 @@ class SimProducer:
         return SimMessage(place, offset, timestamp_ms or 0, *record)
 
     def _answered(self, answers: list[SimMessage | KafkaError]) -> None:
-        for (place, record, _, on_delivery), answer in zip(self._sent, answers, strict=True):
-            if on_delivery is not None:
-                self._callbacks.append(_report(on_delivery, place, record, answer))
+        if self._given_up:
+            return
+        for waiting, answer in zip(self._sent, answers, strict=True):
+            self._report(waiting, answer)
         self._sent = []
         if self._waiting:
             self._send_next()
         self._parking.wake()
 
+    def _report(self, waiting: Waiting, answer: SimMessage | KafkaError) -> None:
+        place, record, _, on_delivery = waiting
+        if on_delivery is None:
+            return
+        failed = answer if isinstance(answer, KafkaError) else None
+        message = answer if isinstance(answer, SimMessage) else SimMessage(place, -1, 0, *record)
+        self._callbacks.append(lambda: on_delivery(failed, message))
+
     def _lost(self) -> None:
+        if self._given_up:
+            return
         self._cluster.timeline.after(self._cluster.backoff_s(), self._send)
 
     def _on_error(self, problem: KafkaError) -> None:
         if callback := self._properties.get("error_cb"):
             self._callbacks.append(lambda: callback(problem))
             self._parking.wake()
-
-
-def _report(on_delivery: OnDelivery, place: Place, record: Record, answer: SimMessage | KafkaError) -> Callable[[], None]:
-    if isinstance(answer, KafkaError):
-        return lambda: on_delivery(answer, SimMessage(place, -1, 0, *record))
-    return lambda: on_delivery(None, answer)

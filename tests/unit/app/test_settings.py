@@ -22,6 +22,7 @@ from bridge.app.settings import (
     warnings,
 )
 from bridge.app.settings.examination import known_keys
+from bridge.core.delivery.policies import Policies
 
 MINIMAL: dict[str, Any] = {
     "name": "orders-move",
@@ -318,7 +319,6 @@ def test_an_unknown_key_names_the_nearest_and_all_known_ones(changes: dict[str, 
         "settle",
         "format",
         "aggregate_bytes_max",
-        "on_oversize",
         "reverse_topic",
         "parity",
         "direction",
@@ -604,3 +604,48 @@ def test_routes_into_one_stream_share_its_shards():
     assert problem.path == "routes[1].shard_share"
     assert "routes[0]" in problem.remedy
     assert settings(routes=[{**route, "shard_share": 0.5} for route in routes]).routes[0].shard_share == 0.5
+
+
+def test_policies_lose_nothing_and_stop_nothing_by_default() -> None:
+    read = settings()
+    assert read.routes[0].policies == Policies("park", "hash", "park", "park")
+    assert (read.may_park, read.dead_letter_topic) == (True, "orders-move.dlq")
+
+
+@pytest.mark.parametrize("key", ["on_oversize", "on_long_key", "on_tombstone", "on_missing_field"])
+def test_a_policy_that_does_not_exist_is_refused_with_those_that_do(key: str) -> None:
+    found = route_problem(**{key: "drop"})
+    assert found.path == f"routes[0].{key}"
+    assert found.remedy.startswith("write one of: ")
+    assert "park" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "may_park"),
+    [
+        ({"on_oversize": "stop", "on_tombstone": "skip"}, False),
+        ({"on_oversize": "stop", "on_tombstone": "send_empty", "on_long_key": "park"}, True),
+        ({"on_oversize": "stop", "on_tombstone": "skip", "partition_key": {"field": "{a}"}}, True),
+        ({"on_oversize": "stop", "on_tombstone": "skip", "partition_key": {"field": "{a}"}, "on_missing_field": "skip"}, False),
+        ({"on_oversize": "stop"}, True),
+        ({"on_tombstone": "stop"}, True),
+    ],
+)
+def test_the_dead_letter_topic_is_needed_where_a_route_may_park(changes: dict[str, Any], may_park: bool) -> None:
+    never = {"topic": "b", "stream": "b", "on_oversize": "skip", "on_tombstone": "skip"}
+    assert settings(routes=[never, {"topic": "a", "stream": "b", **changes}]).may_park is may_park
+
+
+def test_a_route_of_the_bridges_own_dead_letters_is_refused() -> None:
+    (found,) = problems(routes=[{"topic": "orders-move.dlq", "stream": "s"}])
+    assert (found.path, found.value) == ("routes[0].topic", "orders-move.dlq")
+    assert "bridge dlq replay" in found.remedy
+    assert settings(routes=[{"topic": "other.dlq", "stream": "s"}, {"topic": "^orders.*", "stream": "s"}]).routes
+
+
+def test_a_policy_for_fields_without_fields_is_worth_a_warning() -> None:
+    changed = {"topic": "a", "stream": "b", "on_missing_field": "stop", "partition_key": "partition"}
+    (found,) = warnings(settings(routes=[changed]))
+    assert (found.path, found.value) == ("routes[0].on_missing_field", "stop")
+    assert warnings(settings(routes=[{**changed, "partition_key": {"field": "{a}"}}])) == []
+    assert warnings(settings(defaults={"on_missing_field": "stop"})) == []

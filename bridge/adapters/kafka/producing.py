@@ -1,0 +1,93 @@
+"""One producer with its thread, which serves the delivery reports, and how an awaiting coroutine hears of them."""
+
+import asyncio
+import threading
+import time
+
+from confluent_kafka import KafkaError
+
+from bridge.adapters.kafka.clients import LOOK_S, WatchedProducer
+from bridge.adapters.kafka.threads import Threads
+from bridge.core.delivery.dead_letters import TopicMessage
+
+POLL_S = 0.5
+CLOSE_S = 10.0
+
+
+class Deliveries:
+    """Counts the delivery reports of some messages; `done` has the first error, or None, when all are there."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
+        self.done: asyncio.Future[KafkaError | None] = loop.create_future()
+        self._loop = loop
+        self._missing = count
+        self._error: KafkaError | None = None
+
+    def report(self, error: KafkaError | None, _message: object) -> None:
+        """Called by the producer's thread."""
+        self._missing -= 1
+        self._error = self._error or error
+        if not self._missing and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        if not self.done.done():  # nobody waits any more
+            self.done.set_result(self._error)
+
+
+class RunningProducer:
+    """Made and used by the event loop; what is polled is the thread's. A failed one is closed and replaced."""
+
+    def __init__(self, producer: WatchedProducer, threads: Threads, name: str) -> None:
+        self.outdated = False
+        """Whether it has to be made anew, because files have changed since Kafka refused it."""
+        self._loop = asyncio.get_running_loop()
+        self._producer = producer
+        self._room = asyncio.Event()
+        self._wants_room = False
+        self._closing = threading.Event()
+        self._thread = threads.thread(self._run, name)
+        self._thread.start()
+
+    def complaint(self) -> str | None:
+        """What the client last said is wrong."""
+        return self._producer.complaint()
+
+    async def produce(self, deliveries: Deliveries, topic: str, partition: int, message: TopicMessage, at_ms: int) -> None:
+        """Hands one message to the client; waits while its queue is full. Raises KafkaException."""
+        while True:
+            try:
+                self._producer.produce(
+                    topic,
+                    key=message.key,
+                    value=message.value,
+                    headers=message.headers,  # type: ignore[arg-type] # mypy: a list is of one type
+                    partition=partition,
+                    timestamp=at_ms,
+                    on_delivery=deliveries.report,
+                )
+            except BufferError:
+                self._room.clear()
+                self._wants_room = True
+                await self._room.wait()
+            else:
+                return
+
+    async def close(self) -> None:
+        """Gives up what is not delivered, so that nothing of it appears later than we say."""
+        self._closing.set()
+        await asyncio.to_thread(self._thread.join, CLOSE_S)
+
+    def _run(self) -> None:
+        look_at = time.monotonic()
+        while not self._closing.is_set():
+            self._producer.poll(POLL_S)
+            if time.monotonic() >= look_at:
+                self.outdated = self._producer.outdated()
+                look_at = time.monotonic() + LOOK_S
+            if self._wants_room and not self._loop.is_closed():
+                self._wants_room = False
+                self._loop.call_soon_threadsafe(self._room.set)
+        self._producer.purge()
+        self._producer.poll(0)
+        self._producer.close()
