@@ -45,5 +45,9 @@ def routed_topic(settings: Settings, topic: str, slices: int) -> RoutedTopic:
         carry_origin=settings.name if route.carry_origin else None,
         ordering=route.ordering,
         slices=slices,
+        aggregates_of=settings.name if route.format == "aggregated" else None,
+        policies=route.policies,
     )
-    return RoutedTopic(route.topic, route.stream_for(topic), route.shard_share, route.linger, mapping)
+    limits = AggregateLimits(route.aggregate_bytes_max, route.aggregate_records_max, settings.name)
+    aggregates = limits if route.format == "aggregated" else None
+    return RoutedTopic(route.topic, route.stream_for(topic), route.shard_share, route.linger, mapping, aggregates)

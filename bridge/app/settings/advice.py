@@ -65,14 +65,14 @@ def _overlaps(settings: Settings) -> Iterator[Problem]:
 
 
 def _route_warnings(settings: Settings, route: Route, path: str) -> Iterator[Problem]:
-    if route.ordering == "partition":
+    if route.ordering == "partition" and route.format == "raw":
         yield Problem(
             f"{path}.ordering",
             route.ordering,
             "expect one record per round trip and partition: 1000 / round trip in ms records a second (50 at 20 ms); write "
-            "ordering: key where order per key is enough",
+            "ordering: key where order per key is enough, or format: aggregated where consumers can open it",
         )
-    yield from _idle_policies(settings, route, path)
+    yield from _idle_keys(settings, route, path)
     if route.carry_origin and route.is_pattern:
         longest = ORIGIN_NAMES_MAX - len(settings.name)
         if longest < 249:
@@ -83,9 +83,12 @@ def _route_warnings(settings: Settings, route: Route, path: str) -> Iterator[Pro
             )
 
 
-def _idle_policies(settings: Settings, route: Route, path: str) -> Iterator[Problem]:
-    """A policy for what cannot happen on this route. One of `defaults` is meant for others."""
+def _idle_keys(settings: Settings, route: Route, path: str) -> Iterator[Problem]:
+    """A key for what cannot happen on this route. One of `defaults` is meant for others."""
     of_the_route = route.model_fields_set - settings.defaults.model_fields_set
+    for key in ("aggregate_bytes_max", "aggregate_records_max"):
+        if key in of_the_route and route.format == "raw":
+            yield Problem(f"{path}.{key}", getattr(route, key), "write format: aggregated too, or remove it")
     if "on_missing_field" in of_the_route and not isinstance(route.partition_key, FieldTemplate):
         yield Problem(
             f"{path}.on_missing_field",

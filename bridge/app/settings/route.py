@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, With
 
 from bridge.app.settings.section import Section, Share, written
 from bridge.app.settings.topics import Topic, topic_matches
-from bridge.app.settings.units import Duration, Within, refuse
+from bridge.app.settings.units import Duration, Size, Within, refuse
 from bridge.core.delivery.policies import OnLongKey, OnMissingField, OnOversize, OnTombstone, Policies
 
 TOPIC_PLACEHOLDER = "{topic}"
@@ -116,6 +116,23 @@ class RouteDefaults(Section):
         default=False,
         description="Makes the partition key `<name>:topic/partition/offset`; shard and order stay the same. Exact recovery "
         "by sight; off by default, because consumers may read the partition key.",
+    )
+    format: Literal["raw", "aggregated"] = Field(
+        default="raw",
+        description="`raw`: a Kinesis record for each Kafka record. `aggregated`: many in one, in the format of Amazon's "
+        "producer library (KPL), which KCL, Lambda and Firehose can open; a hot key then sends more than one record a round "
+        "trip. Raw by default, because every consumer reads it.",
+    )
+    aggregate_bytes_max: Annotated[Size, Within("1KiB", "1MiB")] = Field(
+        default=written("50KiB"),
+        description="Largest data of one aggregate; a record that is larger goes in one of its own. 50KiB, as the KPL has it: "
+        "two units of 25KB, and twenty of them fill a shard's second.",
+    )
+    aggregate_records_max: int = Field(
+        default=500,
+        ge=1,
+        le=10_000,
+        description="Most records in one aggregate. 500: more make it hardly any cheaper.",
     )
     ordering: Literal["key", "partition", "none"] = Field(
         default="key",

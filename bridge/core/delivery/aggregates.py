@@ -117,7 +117,6 @@ def take_apart(row: Row) -> None:
             for record in part.rows:
                 values[record] = next(datas)
         aggregate.queue.put_first(aggregate.parts)
-        aggregate.parts = []
     aggregate.queue.busy = False
 
 

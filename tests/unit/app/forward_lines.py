@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from bridge.app.forward import ForwardLimits, ForwardLine
+from bridge.app.forward import ForwardLimits, ForwardLine, ForwardPorts
 from bridge.app.routing import RoutedTopic
 from bridge.app.stream_line import StreamLine
 from bridge.core.delivery.commit_metadata import CommitPoint
@@ -12,7 +12,7 @@ from bridge.core.quotas import MIB
 from bridge.core.records import Partition
 from bridge.ports import SourceEvent
 from tests.unit.app.lines import LoggingTelemetry
-from tests.unit.app.streams import LIMITS, Kinesis, LoopClock
+from tests.unit.app.streams import LIMITS, SPEC, DeadLetterTopic, Kinesis, LoopClock
 
 
 class Kafka:
@@ -52,7 +52,13 @@ class Kafka:
 DRAIN_S = 20.0
 
 
-def forward_line(kafka: Kafka, kinesis: Kinesis, telemetry: LoggingTelemetry, buffer_bytes_max: int = 100 * MIB) -> ForwardLine:
+def forward_line(
+    kafka: Kafka,
+    kinesis: Kinesis,
+    telemetry: LoggingTelemetry,
+    buffer_bytes_max: int = 100 * MIB,
+    dead_letters: DeadLetterTopic | None = None,
+) -> ForwardLine:
     """Each topic is a route of its name, to the stream of its name."""
     in_flight, keys = asyncio.Semaphore(64), KeyCache()
 
@@ -63,7 +69,8 @@ def forward_line(kafka: Kafka, kinesis: Kinesis, telemetry: LoggingTelemetry, bu
         return StreamLine(stream, (kinesis, kinesis, LoopClock()), telemetry, LIMITS, share, in_flight, keys)
 
     def route_topic(topic: str, slices: int) -> RoutedTopic:
-        return RoutedTopic(topic, topic, 1.0, 0.02, MappingSpec("key", topic))
+        return RoutedTopic(topic, topic, 1.0, 0.02, MappingSpec("key", topic, policies=SPEC.policies))
 
     limits = ForwardLimits(buffer_bytes_max, 1.0, DRAIN_S)
-    return ForwardLine(open_source, open_stream, route_topic, kafka, LoopClock(), telemetry, limits)
+    ports = ForwardPorts(open_source, kafka, dead_letters or DeadLetterTopic(), LoopClock())
+    return ForwardLine(ports, open_stream, route_topic, telemetry, limits)

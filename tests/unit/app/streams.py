@@ -1,19 +1,22 @@
 """A stream line with a Kinesis that answers as told, for tests of the application."""
 
 import asyncio
+from collections.abc import Sequence
 
+from bridge.app.parking import Parking
 from bridge.app.partition_line import Halt, PartitionLine
 from bridge.app.stream_line import StreamLine
 from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
+from bridge.core.delivery.policies import Policies
 from bridge.core.delivery.requests import Request, RequestLimits
 from bridge.core.quotas import MIB
-from bridge.core.records import Outcome, PutAnswer
+from bridge.core.records import DeadLetter, Outcome, PutAnswer
 from bridge.ports import StreamDescription
 from tests.unit.app.lines import FIRST_MS, LoggingTelemetry, new_line
 from tests.unit.core.delivery.columns import even_shard_map, source_batch
 
 LIMITS = RequestLimits(500, 5 * MIB)
-SPEC = MappingSpec("key", "orders")
+SPEC = MappingSpec("key", "orders", policies=Policies("stop", "stop", "stop", "stop"))
 
 
 class Kinesis:
@@ -43,6 +46,19 @@ class Kinesis:
         return self.answers.pop(0) if self.answers else stored
 
 
+class DeadLetterTopic:
+    """Keeps the letters, or answers as told."""
+
+    def __init__(self) -> None:
+        self.letters: list[DeadLetter] = []
+        self.answers: list[Exception] = []
+
+    async def park(self, letters: Sequence[DeadLetter]) -> None:
+        if self.answers:
+            raise self.answers.pop(0)
+        self.letters += letters
+
+
 class LoopClock:
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
@@ -59,7 +75,9 @@ class Stream:
         ports = (kinesis, kinesis, LoopClock())
         self.stream = StreamLine("stream", ports, self.telemetry, limits, 1.0, asyncio.Semaphore(8), KeyCache())
         self.halts: list[tuple[PartitionLine, Halt]] = []
-        self.stream.on_halt = self._halt
+        self.dead_letters = DeadLetterTopic()
+        self.stream.parking = self.parking = Parking(self.dead_letters, self.telemetry)
+        self.stream.on_halt = self.parking.on_halt = self._halt
         self.line = new_line()
         self.stream.attach(self.line, SPEC)
 

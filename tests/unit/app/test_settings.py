@@ -317,8 +317,6 @@ def test_an_unknown_key_names_the_nearest_and_all_known_ones(changes: dict[str, 
     "key",
     [
         "settle",
-        "format",
-        "aggregate_bytes_max",
         "reverse_topic",
         "parity",
         "direction",

@@ -138,8 +138,8 @@ class AggregatesAndServer(RuleBasedStateMachine):
         assert lanes.unresolved_bytes == 0
         self.scheduler.truncate(lanes, 0)
         committable = tracker.committable()
-        arrived = {offset for place, offset in self.arrived if place == partition}
-        assert not [offset for offset in arrived if offset >= committable], "attempted, and not finished"
+        finished = {place for place in self.arrived if place[0] == partition} - self.may_repeat
+        assert not [offset for _, offset in finished if offset >= committable], "attempted, and not finished"
         self._assign(partition, committable)
         self._read(partition)
 
@@ -159,6 +159,11 @@ class AggregatesAndServer(RuleBasedStateMachine):
         arrived = set(getattr(self, "arrived", ()))
         for partition, tracker in getattr(self, "trackers", {}).items():
             assert all((partition, offset) in arrived for offset in range(tracker.committable()))
+
+    @invariant()
+    def ready_rows_are_counted(self) -> None:
+        if scheduler := getattr(self, "scheduler", None):
+            assert scheduler._ready_rows == sum(len(queue.ready) for queue in scheduler._queues)
 
     def teardown(self) -> None:
         if not hasattr(self, "scheduler"):

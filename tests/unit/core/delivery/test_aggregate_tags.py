@@ -8,7 +8,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.core.delivery.aggregate_tags import (
-    Headers,
     Origin,
     TagColumns,
     decode_tag,
@@ -17,7 +16,7 @@ from bridge.core.delivery.aggregate_tags import (
     tag_text_bytes_max,
 )
 from bridge.core.delivery.aggregation import SUB_RECORDS_MAX
-from bridge.core.records import Partition
+from bridge.core.records import Headers, Partition
 
 ORIGIN = Origin("orders-move", Partition("orders", 7))
 NOW_MS = 1_769_000_000_000
