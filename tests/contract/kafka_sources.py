@@ -15,6 +15,7 @@ from bridge.adapters.kafka.clients import KafkaClients
 from bridge.adapters.kafka.handover import Handover
 from bridge.adapters.kafka.membership import READING
 from bridge.adapters.kafka.source import KafkaSource
+from bridge.adapters.kafka.topic_ids import TopicIds
 from bridge.app.settings import Settings, parse_settings
 from bridge.app.telemetry import Telemetry
 from bridge.bootstrap import kafka_clients, membership
@@ -89,6 +90,7 @@ def new_source(broker: Broker, settings: Settings, drain_timeout_s: float = SECO
         ),
         Handover(asyncio.get_running_loop()),
         drain_timeout_s,
+        TopicIds(admin.ids_of_topics),
     )
 
 

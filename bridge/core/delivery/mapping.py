@@ -12,6 +12,7 @@ from operator import add
 
 import orjson
 
+from bridge.core.delivery.halts import Reason
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
 from bridge.core.delivery.partition_keys import KeyTooLongError, encode_key, hash_key, slice_hash_key
 from bridge.core.quotas import PARTITION_KEY_CHARACTERS_MAX, RECORD_BYTES_MAX_DEFAULT
@@ -46,7 +47,7 @@ class Rejection:
     """The record that ended a batch, and why Kinesis could not take it."""
 
     offset: int
-    reason: str
+    reason: Reason
     detail: str
     timestamp_ms: int
 
@@ -59,7 +60,7 @@ _Mapper = Callable[[SourceBatch], tuple[_KeyedRows, Rejection | None]]
 class _RejectedRow(Exception):
     """Ends the mapping of a batch at the row that raised it."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail

@@ -10,6 +10,7 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Node,
+    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -21,6 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     MemberAssignment,
     MemberDescription,
     OffsetSpec,
+    TopicDescription,
 )
 
 from tests.simulation.kafka.cluster import Cluster
@@ -74,6 +76,16 @@ class SimAdmin:
     def list_topics(self, topic: str | None = None, timeout: float = -1.0) -> Any:
         """Raises KafkaException."""
         return self._ask(lambda: cluster_metadata(self._cluster, topic), timeout)
+
+    def describe_topics(self, topics: TopicCollection, request_timeout: float = REQUEST_TIMEOUT_S) -> dict[str, Future[Any]]:
+        """With their ids."""
+
+        def answer(name: str) -> TopicDescription:
+            if name not in self._cluster.topics:
+                raise Refused(KafkaError.UNKNOWN_TOPIC_OR_PART)
+            return TopicDescription(name, self._cluster.topic_ids[name], False, [])
+
+        return self._futures(topics.topic_names, answer, request_timeout)
 
     def describe_cluster(self, request_timeout: float = REQUEST_TIMEOUT_S) -> Future[Any]:
         node = Node(1, "simulated", 9092)

@@ -45,5 +45,9 @@ class SimMessage:
     def value(self) -> bytes | None:
         return self._value
 
+    def headers(self) -> None:
+        """None has any."""
+        return None
+
     def error(self) -> KafkaError | None:
         return self._error

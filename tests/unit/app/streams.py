@@ -2,8 +2,9 @@
 
 import asyncio
 
-from bridge.app.partition_line import Halt, PartitionLine
+from bridge.app.partition_line import PartitionLine
 from bridge.app.stream_line import StreamLine
+from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.mapping import KeyCache, MappingSpec
 from bridge.core.delivery.requests import Request, RequestLimits
 from bridge.core.quotas import MIB
