@@ -26,7 +26,7 @@ from bridge.ports import Assigned, AssignedPartition, Lost, PartitionFailed, Rev
 from tests.contract.simulated_kafka import SimulatedKafka
 from tests.servers.fixtures import unique
 from tests.servers.process import wait_until
-from tests.servers.topics import create_topic
+from tests.servers.topics import create_topic, delete_topic
 
 SECONDS = 30.0
 SESSION_TIMEOUT_S = 4
@@ -211,6 +211,15 @@ def write_transactions(broker: Broker, partition: Partition, transactions: Itera
         else:
             producer.abort_transaction(SECONDS)
     producer.close()
+
+
+def recreate(broker: Broker, topic: str) -> None:
+    """Deleted and created anew under its name."""
+    if broker.simulated is not None:
+        broker.simulated.recreate_topic(topic)
+        return
+    delete_topic(broker.bootstrap_servers, topic)
+    create(broker, topic)
 
 
 def truncate(broker: Broker, partition: Partition) -> None:
