@@ -12,7 +12,7 @@ from bridge.app.hot_lanes import HotLanes
 from bridge.app.kafka_health import KafkaHealth
 from bridge.app.lag import line_samples, observe_lag
 from bridge.app.partition_line import PartitionLine, open_line
-from bridge.app.recreated import TopicWatch, halt_at_assignment
+from bridge.app.recreated import NO_SUCH_TOPIC, TopicWatch, halt_at_assignment
 from bridge.app.routing import RoutedTopic
 from bridge.app.stream_line import StreamLine
 from bridge.app.telemetry import Sample, Telemetry
@@ -147,6 +147,8 @@ class ForwardLine:
             self._commits.late(event.partitions)
         else:
             self._kafka.trouble(event)
+            if event.code in NO_SUCH_TOPIC:
+                self._topic_watch.suspect()
 
     def _read(self, batch: SourceBatch) -> None:
         if (line := self._lines.get(batch.partition)) is None:

@@ -19,6 +19,8 @@ CHECK_S = 30.0
 """How often Kafka is asked for the ids of all topics that we have partitions of: one question for all of them."""
 CHECK_AGAIN_S = 1.0
 """So long after a question none follows, whatever is suspected."""
+NO_SUCH_TOPIC = ("UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID")
+"""What the client hears of a topic that was deleted."""
 
 
 def halt_at_assignment(assigned: AssignedPartition, line: PartitionLine) -> Halt | None:
@@ -90,6 +92,8 @@ class TopicWatch:
     async def _found(self) -> list[tuple[PartitionLine, Halt]]:
         topics = {partition.topic for partition in self._lines}
         ids = await self._directory.topic_ids(topics) if topics else {}
+        if any(line.topic_id is not None and line.partition.topic not in ids for line in self._lines.values()):
+            self.suspect()  # it was deleted: the next one of its name is to be seen soon
         return list(self._halts(ids))
 
     def _halts(self, ids: Mapping[str, str]) -> Iterator[tuple[PartitionLine, Halt]]:

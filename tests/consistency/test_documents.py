@@ -375,6 +375,6 @@ def test_the_readers_of_the_code_find_what_is_there() -> None:
 
 
 if __name__ == "__main__":
-    for (begin, end), table in ((METRICS, metrics_table()), (HALT_MARKS, halts_table())):
+    for (begin, end), made in ((METRICS, metrics_table()), (HALT_MARKS, halts_table())):
         before, _, rest = README.read_text().partition(begin)
-        README.write_text(f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}")
+        README.write_text(f"{before}{begin}\n{made}\n{end}{rest.partition(end)[2]}")

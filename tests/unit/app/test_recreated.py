@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.app.recreated import CHECK_S
+from bridge.app.recreated import CHECK_AGAIN_S, CHECK_S
 from bridge.app.stream_line import NO_SUCH_STREAM, REFRESH_S
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
 from bridge.core.delivery.halts import HALTS
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.quotas import MIB
 from bridge.core.records import Outcome, Partition, PutAnswer
-from bridge.ports import Assigned, AssignedPartition, PartitionFailed, StreamDescription
+from bridge.ports import Assigned, AssignedPartition, PartitionFailed, SourceTrouble, StreamDescription
 from tests.unit.app.forward_lines import Kafka, forward_line
 from tests.unit.app.lines import LoggingTelemetry
 from tests.unit.app.streams import Kinesis
@@ -113,6 +113,19 @@ async def test_an_offset_out_of_range_makes_it_ask_at_once(bridge):
     bridge.kafka.ids["orders"] = "new"
     bridge.kafka.hand_over(PartitionFailed(ORDERS, "offset_out_of_range", "gone"))
     await asyncio.sleep(0.1)
+    assert bridge.halted == {ORDERS: ("topic_recreated", 5)}
+
+
+@pytest.mark.looptime
+async def test_a_topic_that_is_gone_is_asked_for_until_the_next_one_of_its_name_is_there(bridge):
+    bridge.assign()
+    await asyncio.sleep(CHECK_S + 2)
+    del bridge.kafka.ids["orders"]
+    bridge.kafka.hand_over(SourceTrouble("UNKNOWN_TOPIC_OR_PART", "orders: unknown topic"))
+    await asyncio.sleep(10)
+    assert bridge.halted == {}
+    bridge.kafka.ids["orders"] = "new"
+    await asyncio.sleep(CHECK_AGAIN_S)
     assert bridge.halted == {ORDERS: ("topic_recreated", 5)}
 
 

@@ -12,9 +12,17 @@ HALTED = st.just((None, None)) | st.tuples(st.text(max_size=40), st.integers(0, 
 STREAM = st.just((None, None)) | st.tuples(st.text(max_size=128), st.integers(0, 2**62))
 
 
-@given(slices=SLICES, halted=HALTED, topic_id=st.none() | st.text(max_size=22), stream=STREAM)
-def test_it_comes_back(slices, halted, topic_id, stream):
-    metadata = CommitMetadata(slices, *halted, topic_id, *stream)
+METADATA = st.builds(
+    lambda slices, halted, topic_id, stream: CommitMetadata(slices, halted[0], halted[1], topic_id, stream[0], stream[1]),
+    SLICES,
+    HALTED,
+    st.none() | st.text(max_size=22),
+    STREAM,
+)
+
+
+@given(metadata=METADATA)
+def test_it_comes_back(metadata):
     text = encode(metadata)
     assert decode(text) == metadata
     assert len(text.encode()) <= METADATA_BYTES_MAX
