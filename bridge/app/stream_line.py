@@ -69,8 +69,9 @@ class StreamLine:
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can be written now, in a sentence; None while the stream works, or has nothing to do here."""
-        if not self._lines:
+        """Why nothing can be written now, in a sentence; None while the stream works, or has nothing to do here, where all of
+        its partitions wait for the operator too."""
+        if all(line.halt is not None and line.halt.stays for line, _ in self._lines.values()):
             return None
         return (self._directory_trouble if self._scheduler is None else None) or self._report.trouble
 

@@ -228,9 +228,11 @@ async def test_between_no_such_stream_and_its_next_description_nothing_is_sent(b
     bridge.create_stream_anew()
     bridge.read(6, 5)
     await asyncio.sleep(15)
+    assert any(NO_SUCH_STREAM in problem for problem in bridge.line.problems())
     bridge.read(11, 5)
     await asyncio.sleep(60)
     assert bridge.halted == {ORDERS: ("stream_recreated", 6)}
+    assert bridge.line.problems() == []
     assert bridge.sent == 6
     assert bridge.committed() == (6, replace(KEPT, halted="stream_recreated", halted_at=6))
 
