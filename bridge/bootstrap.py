@@ -24,6 +24,7 @@ from bridge.adapters.kafka.security import Security, creation_problem
 from bridge.adapters.kafka.source import KafkaSource
 from bridge.adapters.kafka.threads import SystemThreads, Threads
 from bridge.adapters.kafka.tokens import MskSigner, Tokens
+from bridge.adapters.kafka.topic_ids import TopicIds
 from bridge.adapters.kinesis.credentials import AssumedRole, kinesis_session
 from bridge.adapters.kinesis.shard_directory import KinesisShardDirectory
 from bridge.adapters.kinesis.sink import open_sink
@@ -150,8 +151,10 @@ def forward_line(
         ports = (kinesis.sink, kinesis.directory, machine.clock)
         return StreamLine(stream, ports, telemetry, limits, shard_share, in_flight, keys)
 
+    topic_ids = TopicIds(admin.ids_of_topics)  # outlives each consumer
+
     async def open_source() -> Source:
-        return OpeningSource(lambda: kafka_source(settings, kafka, admin, drain_timeout_s, machine.threads))
+        return OpeningSource(lambda: kafka_source(settings, kafka, admin, drain_timeout_s, machine.threads, topic_ids))
 
     return ForwardLine(
         open_source,
@@ -165,7 +168,12 @@ def forward_line(
 
 
 async def kafka_source(
-    settings: Settings, kafka: KafkaClients, admin: KafkaAdmin, drain_timeout_s: float, threads: Threads
+    settings: Settings,
+    kafka: KafkaClients,
+    admin: KafkaAdmin,
+    drain_timeout_s: float,
+    threads: Threads,
+    topic_ids: TopicIds,
 ) -> Source:
     """A consumer that is subscribed and running. Raises UnavailableError where it cannot be made."""
     handover = Handover(asyncio.get_running_loop(), threads)
@@ -177,6 +185,7 @@ async def kafka_source(
         lambda partitions, grown: admin.start_offsets(partitions, grown, lambda topic: _start(settings, topic)),
         handover,
         drain_timeout_s + HANDOVER_MARGIN_S,
+        topic_ids,
     )
     source.start()
     return source

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.delivery.dead_letters import Origin, Parked, Replayed
+from bridge.core.delivery.halts import Reason
 from bridge.core.delivery.requests import Request
 from bridge.core.delivery.shard_map import ShardMap
 from bridge.core.records import DeadLetter, Partition, PutAnswer, SourceBatch
@@ -17,13 +18,15 @@ from bridge.core.records import DeadLetter, Partition, PutAnswer, SourceBatch
 class AssignedPartition:
     """A partition that is ours from now on; `offset` is the next to read, `metadata` what was committed beside it.
 
-    `slices` is N of `partition_key: partition`: that of the topic's earlier commits, else its number of partitions.
+    `slices` is N of `partition_key: partition`: that of the topic's earlier commits, else its number of partitions. `topic_id` is
+    that of the topic now; None where Kafka does not tell it.
     """
 
     partition: Partition
     offset: int
     metadata: str
     slices: int
+    topic_id: str | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,10 +53,10 @@ class Lost:
 
 @dataclass(slots=True, frozen=True)
 class PartitionFailed:
-    """Kafka will not hand over more of this partition; `reason` is a short name, `detail` a sentence."""
+    """Kafka will not hand over more of this partition; `detail` is a sentence."""
 
     partition: Partition
-    reason: str
+    reason: Reason
     detail: str
 
 
@@ -108,6 +111,12 @@ class OffsetDirectory(Protocol):
 
     async def partitions_of(self, wanted: Callable[[str], bool]) -> Sequence[Partition]:
         """All partitions of the topics for which `wanted` is true. Raises UnavailableError, RefusedError."""
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Kafka's ids of these topics, which a topic created anew under the same name does not share (KIP-516).
+
+        Those are left out of which Kafka tells none. Raises UnavailableError.
+        """
 
 
 @dataclass(slots=True, frozen=True)
@@ -207,10 +216,14 @@ class Sink(Protocol):
 
 @dataclass(slots=True, frozen=True)
 class StreamDescription:
-    """An ACTIVE or UPDATING stream: its open shards and the largest record (data and partition key) it takes, in bytes."""
+    """An ACTIVE or UPDATING stream: its open shards and the largest record (data and partition key) it takes, in bytes.
+
+    `created_ms` tells it from one of the same name that was deleted; None where the service does not tell it.
+    """
 
     shard_map: ShardMap
     record_bytes_max: int
+    created_ms: int | None = None
 
 
 class ShardDirectory(Protocol):

@@ -12,10 +12,12 @@ from bridge.app.hot_lanes import HotLanes
 from bridge.app.kafka_health import KafkaHealth
 from bridge.app.lag import line_samples, observe_lag
 from bridge.app.parking import Parking
-from bridge.app.partition_line import Halt, PartitionLine, open_line
+from bridge.app.partition_line import PartitionLine, open_line
+from bridge.app.recreated import NO_SUCH_TOPIC, TopicWatch, halt_at_assignment
 from bridge.app.routing import RoutedTopic
 from bridge.app.stream_line import StreamLine
 from bridge.app.telemetry import Sample, Telemetry
+from bridge.core.delivery.halts import Halt
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import (
     Assigned,
@@ -90,6 +92,7 @@ class ForwardLine:
         self._parking.on_halt = self._halt
         self._parking.on_progress = self._progressed
         self._fair_share = FairShare(ports.offsets, route_topic, self._lines, self._streams)
+        self._topic_watch = TopicWatch(ports.offsets, self._lines, self._halt)
         telemetry.gauges(self._samples)
 
     # -- life
@@ -102,6 +105,7 @@ class ForwardLine:
             self._task(self._tick_forever())
             self._task(self._fair_share.run())
             self._task(self._parking.run())
+            self._task(self._topic_watch.run())
             self._task(observe_lag(self._ports.offsets, self._lines, self._clock, self._kafka.answers, self._kafka.trouble))
             await self._read_until_stopped()
             for task in self._running:
@@ -151,10 +155,13 @@ class ForwardLine:
         elif isinstance(event, PartitionFailed):
             if line := self._lines.get(event.partition):
                 self._halt(line, Halt(event.reason, line.read_to, event.detail))
+                self._topic_watch.suspect()
         elif isinstance(event, CommittedLate):
             self._commits.late(event.partitions)
         else:
             self._kafka.trouble(event)
+            if event.code in NO_SUCH_TOPIC:
+                self._topic_watch.suspect()
 
     def _read(self, batch: SourceBatch) -> None:
         if (line := self._lines.get(batch.partition)) is None:
@@ -170,13 +177,15 @@ class ForwardLine:
     def _assign(self, partitions: Sequence[AssignedPartition]) -> None:
         self._joined = True
         self._kafka.answers()
+        # A pause of the assignment before may have reached the consumer after it had changed hands already.
+        self._resume([assigned.partition for assigned in partitions])
         for assigned in partitions:
             routed = self._route_topic(assigned.partition.topic, assigned.slices)
             line = open_line(assigned, routed)
             self._lines[assigned.partition] = line
             self._stream(routed).attach(line, routed.mapping)
-        # A pause of the assignment before may have reached the consumer after it had changed hands already.
-        self._resume([assigned.partition for assigned in partitions])
+            if halt := halt_at_assignment(assigned, line):
+                self._halt(line, halt)
         self._fair_share.assigned()
         if partitions:
             self._telemetry.log("info", "partitions_assigned", partitions=[str(a.partition) for a in partitions])
@@ -214,10 +223,16 @@ class ForwardLine:
             self._streams[line.stream].detach(line)
 
     def _halt(self, line: PartitionLine, halt: Halt) -> None:
-        """The partition stands still at one record; what stands before it goes on, and so do its neighbours."""
+        """The partition stands still at one record; what stands before it goes on, and so do its neighbours.
+
+        Where the offsets or the stream are not what they were, nothing of it goes on: what is under way is not tried again.
+        """
         if not line.stand_still(halt):
             return
         self._pause([line.partition])
+        if halt.stays:
+            self._streams[line.stream].abandon(line)
+            self._pressure.recount()
         self._telemetry.log(
             "error",
             "partition_halted",
@@ -226,6 +241,7 @@ class ForwardLine:
             offset=halt.offset,
             reason=halt.reason,
             detail=halt.detail,
+            remedy=halt.remedy,
         )
 
     # -- flow

@@ -30,6 +30,7 @@ def metrics_app(forward: ForwardLine, telemetry: Telemetry) -> web.Application:
                 "offset": halt.offset,
                 "reason": halt.reason,
                 "detail": halt.detail,
+                "remedy": halt.remedy,
             }
             for partition, halt in forward.halts().items()
         ]

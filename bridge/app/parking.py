@@ -5,8 +5,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from bridge.app.partition_line import Halt, PartitionLine
+from bridge.app.partition_line import PartitionLine
 from bridge.app.telemetry import Telemetry
+from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.lanes import MappedBatch
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import DeadLetter, SourceBatch

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from bridge.app.routing import RoutedTopic
 from bridge.core.delivery.ack_tracker import AckTracker
 from bridge.core.delivery.aggregate_queues import Aggregating
-from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, encode
+from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
+from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.lanes import ROW_BYTES, PartitionLanes
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import AssignedPartition
@@ -15,16 +16,6 @@ AHEAD_ROWS_MIN = 200
 """So many rows a partition may always have open."""
 DONE_ROW_BYTES = 90
 """What a resolved row above the committable offset still costs in memory: offset and timestamp (measured)."""
-
-
-@dataclass(slots=True, frozen=True)
-class Halt:
-    """Why and where a partition stands still. `offset` is the record that waits for a decision."""
-
-    reason: str
-    offset: int
-    detail: str
-    timestamp_ms: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +56,10 @@ class PartitionLine:
     end_offset: int | None = None
     behind_since_ms: float | None = None
     """When the end of the partition was first seen above everything read, while nothing read waited."""
+    topic_id: str | None = None
+    """Kafka's id of the topic that the offsets are of, and when the stream was created that the records go to; None until
+    they are known. They stay as they are: another one is that of a topic or stream created anew."""
+    stream_created_ms: int | None = None
 
     @property
     def buffered_bytes(self) -> int:
@@ -117,8 +112,8 @@ class PartitionLine:
         self.held_rows = self.held_bytes = 0
 
     def stand_still(self, halt: Halt) -> bool:
-        """Halts here, unless the partition does so at or below this already. What is held below still goes."""
-        if self.halt is not None and self.halt.offset <= halt.offset:
+        """Halts here, unless the partition does so already for what outranks it. What is held below still goes."""
+        if self.halt is not None and not halt.outranks(self.halt):
             return False
         self.halt = halt
         if self.tracker.read_to >= halt.offset:
@@ -128,7 +123,13 @@ class PartitionLine:
     def commit_point(self) -> CommitPoint:
         """What may be committed now."""
         halted, at = (self.halt.reason, self.halt.offset) if self.halt else (None, None)
-        return CommitPoint(self.tracker.committable(), encode(CommitMetadata(self.slices, halted, at)))
+        stream = (self.stream, self.stream_created_ms) if self.stream_created_ms is not None else (None, None)
+        return CommitPoint(self.committable(), encode(CommitMetadata(self.slices, halted, at, self.topic_id, *stream)))
+
+    def committable(self) -> int:
+        """The offset that may be committed now: never above a halt, though what was under way then may be acked."""
+        offset = self.tracker.committable()
+        return offset if self.halt is None else min(offset, self.halt.offset)
 
     def lag(self, wall_ms: float) -> tuple[int, float]:
         """Records and seconds behind the end of the partition, true also when idle, paused or halted.
@@ -170,6 +171,7 @@ def _bytes_of(batch: SourceBatch) -> int:
 def open_line(assigned: AssignedPartition, routed: RoutedTopic) -> PartitionLine:
     """A partition that was just assigned, at its committed offset."""
     aggregating = Aggregating(routed.aggregates) if routed.aggregates else None
+    known = decode(assigned.metadata)
     return PartitionLine(
         assigned.partition,
         routed.route,
@@ -178,4 +180,6 @@ def open_line(assigned: AssignedPartition, routed: RoutedTopic) -> PartitionLine
         PartitionLanes(assigned.partition, routed.linger_s, aggregating=aggregating),
         assigned.slices,
         CommitPoint(assigned.offset, assigned.metadata),
+        topic_id=known.topic_id or assigned.topic_id,
+        stream_created_ms=known.stream_created_ms if known.stream == routed.stream else None,
     )

@@ -6,11 +6,13 @@ from contextlib import suppress
 from dataclasses import replace
 
 from bridge.app.parking import Parking
-from bridge.app.partition_line import Halt, PartitionLine
+from bridge.app.partition_line import PartitionLine
 from bridge.app.put_report import PutReport
+from bridge.app.recreated import stream_halt
 from bridge.app.telemetry import Sample, Telemetry
 from bridge.core.delivery.ack_tracker import acknowledge
 from bridge.core.delivery.fair_parts import Place, fair_parts
+from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.delivery.lanes import PartitionLanes
 from bridge.core.delivery.mapping import Mapper
@@ -27,6 +29,8 @@ REFRESH_S = 60.0
 REFRESH_PAUSE_S = 1.0
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 30.0
+NO_SUCH_STREAM = "ResourceNotFoundException"
+"""After this answer nothing is sent before the stream was described again: it may be another one of the same name."""
 PIECES = 8
 """What is held is offered in pieces of at least this part of what may be open: many small batches cost more than they help."""
 
@@ -54,6 +58,8 @@ class StreamLine:
         self._keys = keys
         self._scheduler: Scheduler | None = None
         self._record_bytes_max = 0
+        self._created_ms: int | None = None
+        self._present = asyncio.Event()  # not set from the answer that there is no such stream to the next description
         self._lines: dict[PartitionLanes, tuple[PartitionLine, Mapper]] = {}
         self._feeders: Sequence[Place] = ()
         self._wake = asyncio.Event()
@@ -66,8 +72,9 @@ class StreamLine:
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can be written now, in a sentence; None while the stream works, or has nothing to do here."""
-        if not self._lines:
+        """Why nothing can be written now, in a sentence; None while the stream works, or has nothing to do here, where all of
+        its partitions wait for the operator too."""
+        if all(line.halt is not None and line.halt.stays for line, _ in self._lines.values()):
             return None
         return (self._directory_trouble if self._scheduler is None else None) or self._report.trouble
 
@@ -77,13 +84,18 @@ class StreamLine:
         """A partition that feeds this stream from now on."""
         self._lines[line.lanes] = line, self._mapper(line, spec)
         self._share_out()
+        self._compare(line)
 
     def detach(self, line: PartitionLine) -> None:
         """The partition is not ours any more: nothing of it is sent again."""
-        self._truncate(line, 0)
+        self.abandon(line)
         self._lines.pop(line.lanes, None)
         self._report.forget(line.lanes)
         self._share_out()
+
+    def abandon(self, line: PartitionLine) -> None:
+        """No new attempt at anything of this partition."""
+        self._truncate(line, 0)
 
     def set_feeders(self, places: Sequence[Place]) -> None:
         """Where the records of all partitions go that feed this stream, those of other replicas too."""
@@ -199,7 +211,15 @@ class StreamLine:
         if description.record_bytes_max != self._record_bytes_max:
             self._record_bytes_max = description.record_bytes_max
             self._lines = {lanes: (line, self._mapper(line, mapper.spec)) for lanes, (line, mapper) in self._lines.items()}
+        self._created_ms = description.created_ms
+        for line, _ in list(self._lines.values()):
+            self._compare(line)
+        self._present.set()
         self._wake.set()
+
+    def _compare(self, line: PartitionLine) -> None:
+        if halt := stream_halt(line, self._created_ms):
+            self.on_halt(line, halt)
 
     async def _refresh_forever(self) -> None:
         """Asks for the shards again: now and then, and when a record landed where it was not predicted."""
@@ -212,12 +232,15 @@ class StreamLine:
                 self._adopt(await self._directory.describe(self.stream))
             except (UnavailableError, RefusedError) as error:
                 self._telemetry.log("warning", "stream_trouble", stream=self.stream, problem=str(error))
+                if not self._present.is_set():
+                    self._stale.set()
             await asyncio.sleep(REFRESH_PAUSE_S)
 
     async def _send_forever(self, tasks: asyncio.TaskGroup) -> None:
         scheduler = self._ready_scheduler()
         while True:
             self._wake.clear()
+            await self._present.wait()
             await self._in_flight.acquire()
             request = scheduler.next_request(self._clock.monotonic())
             if isinstance(request, Request):
@@ -243,7 +266,9 @@ class StreamLine:
         self._report.answered(request, answer, resolution, now - started)
         self._stored(resolution)
         self._halt_rejected(resolution, answer.message)
-        if resolution.stale_shard_map:
+        if answer.code == NO_SUCH_STREAM:
+            self._present.clear()
+        if resolution.stale_shard_map or answer.code == NO_SUCH_STREAM:
             self._stale.set()
         self._wake.set()
 

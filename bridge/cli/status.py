@@ -58,11 +58,11 @@ def render(status: Status, before: Status | None = None) -> Group:
         cells = [route.route, " ".join(route.streams), str(len(route.partitions)), str(route.lag_records), seconds]
         rate = [f"{_rate(route, earlier[route.route]):.0f}"] if route.route in earlier else []
         routes.add_row(*cells, str(route.halted) if route.halted else "", *rate)
-    halted = Table("halted partition", "offset", "reason")
+    halted = Table("halted partition", "offset", "reason", "what to do")
     for route in status.routes:
         for row in route.partitions:
             if row.halted:
-                halted.add_row(f"{row.topic}-{row.partition}", str(row.halted_at), row.halted)
+                halted.add_row(f"{row.topic}-{row.partition}", str(row.halted_at), row.halted, row.remedy or "")
     members = Table("replica", "host", "partitions")
     for member in status.members:
         members.add_row(member.client_id, member.host, str(member.partitions))

@@ -22,6 +22,7 @@ from bridge.app.settings import load_settings
 from bridge.app.telemetry import CATALOGUE, Event
 from bridge.cli import app
 from bridge.cli.options import ExitStatus
+from bridge.core.delivery.halts import HALTS
 from bridge.core.delivery.partition_keys import BASE64_MARKER, KeyTooLongError, decode_key, encode_key, hash_key
 from bridge.core.quotas import PARTITION_KEY_CHARACTERS_MAX
 from bridge.core.records import Outcome
@@ -35,6 +36,7 @@ PACKAGE = sorted(ROOT.glob("bridge/**/*.py"))
 TELEMETRY = ROOT / "bridge" / "app" / "telemetry.py"
 
 METRICS = ("<!-- metrics: begin (made by `python -m tests.consistency.test_documents`) -->", "<!-- metrics: end -->")
+HALT_MARKS = ("<!-- halts: begin (made by the same command) -->", "<!-- halts: end -->")
 VECTORS = ("<!-- codec vectors: begin -->", "<!-- codec vectors: end -->")
 IMPORTS = ("<!-- imports: begin -->", "<!-- imports: end -->")
 
@@ -245,8 +247,17 @@ def test_there_is_yaml_in_the_readme() -> None:
     assert "```yaml" not in ARCHITECTURE.read_text()
 
 
-def test_reasons_for_a_halt_are_those_of_the_code() -> None:
-    assert sorted(column(README, "reason")) == sorted(halt_reasons())
+def halts_table() -> str:
+    rows = [f"| `{reason}` | {about.what} | {about.remedy} |" for reason, about in HALTS.items()]
+    return "\n".join(["| reason | what happened | what to do |", "|---|---|---|", *rows])
+
+
+def test_the_table_of_halts_is_the_catalogue() -> None:
+    assert between(README, HALT_MARKS) == halts_table(), "run: python -m tests.consistency.test_documents"
+
+
+def test_reasons_for_a_halt_are_in_the_catalogue() -> None:
+    assert halt_reasons() <= set(HALTS)
 
 
 # -- architecture
@@ -364,5 +375,6 @@ def test_the_readers_of_the_code_find_what_is_there() -> None:
 
 
 if __name__ == "__main__":
-    before, _, rest = README.read_text().partition(METRICS[0])
-    README.write_text(f"{before}{METRICS[0]}\n{metrics_table()}\n{METRICS[1]}{rest.partition(METRICS[1])[2]}")
+    for (begin, end), made in ((METRICS, metrics_table()), (HALT_MARKS, halts_table())):
+        before, _, rest = README.read_text().partition(begin)
+        README.write_text(f"{before}{begin}\n{made}\n{end}{rest.partition(end)[2]}")

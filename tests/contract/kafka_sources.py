@@ -15,6 +15,7 @@ from bridge.adapters.kafka.clients import KafkaClients
 from bridge.adapters.kafka.handover import Handover
 from bridge.adapters.kafka.membership import READING
 from bridge.adapters.kafka.source import KafkaSource
+from bridge.adapters.kafka.topic_ids import TopicIds
 from bridge.app.settings import Settings, parse_settings
 from bridge.app.telemetry import Telemetry
 from bridge.bootstrap import kafka_clients, membership
@@ -25,7 +26,7 @@ from bridge.ports import Assigned, AssignedPartition, Lost, PartitionFailed, Rev
 from tests.contract.simulated_kafka import SimulatedKafka
 from tests.servers.fixtures import unique
 from tests.servers.process import wait_until
-from tests.servers.topics import create_topic
+from tests.servers.topics import create_topic, delete_topic
 
 SECONDS = 30.0
 SESSION_TIMEOUT_S = 4
@@ -89,6 +90,7 @@ def new_source(broker: Broker, settings: Settings, drain_timeout_s: float = SECO
         ),
         Handover(asyncio.get_running_loop()),
         drain_timeout_s,
+        TopicIds(admin.ids_of_topics),
     )
 
 
@@ -209,6 +211,15 @@ def write_transactions(broker: Broker, partition: Partition, transactions: Itera
         else:
             producer.abort_transaction(SECONDS)
     producer.close()
+
+
+def recreate(broker: Broker, topic: str) -> None:
+    """Deleted and created anew under its name."""
+    if broker.simulated is not None:
+        broker.simulated.recreate_topic(topic)
+        return
+    delete_topic(broker.bootstrap_servers, topic)
+    create(broker, topic)
 
 
 def truncate(broker: Broker, partition: Partition) -> None:

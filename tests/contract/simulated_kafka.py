@@ -79,6 +79,10 @@ class SimulatedKafka:
         with self.cluster.lock:
             self.cluster.delete_records(*_place(partition), before)
 
+    def recreate_topic(self, topic: str) -> None:
+        with self.cluster.lock:
+            self.cluster.recreate_topic(topic)
+
     def clients(self, properties: Mapping[str, Any]) -> SimKafkaClients:
         return SimKafkaClients(properties, self.cluster, self._host)
 

@@ -3,6 +3,7 @@
 DIFFERENCES names the tests in which kinesalite answers otherwise than the service; such a test then asserts what it does.
 """
 
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,6 +15,8 @@ from bridge.core.quotas import HASH_KEY_MAX, KIB, MIB
 from bridge.core.records import Outcome
 from tests.contract.kinesis_calls import FIRST, SECOND, records_of, shards_of, wait_active
 from tests.contract.kinesis_sinks import request_of, settings_for, use_credentials
+from tests.servers.kinesis import create_stream, delete_stream
+from tests.servers.process import wait_until
 
 DIFFERENCES = {
     "test_a_stream_by_its_arn": "it knows no StreamARN, of 2022",
@@ -91,6 +94,18 @@ async def test_a_stream_by_its_arn(kinesis, client, stream, differs):
     assert [record["Data"] for record in records_of(client, stream, FIRST)] == [b"by arn"]
     assert await kinesis.directory.describe(arn) == await kinesis.directory.describe(stream)
     await kinesis.directory.try_to_write(arn)
+
+
+async def test_a_stream_created_anew_was_created_at_another_time(kinesis, client, stream):
+    before = (await kinesis.directory.describe(stream)).created_ms
+    asked_at = time.time()
+    assert before is not None
+    assert abs(before / 1000 - asked_at) < 60
+    assert (await kinesis.directory.describe(stream)).created_ms == before
+    delete_stream(client, stream)
+    wait_until(lambda: time.time() > asked_at + 1, "the next second: kinesalite counts whole ones", 5)
+    create_stream(client, stream, shards=2)
+    assert (await kinesis.directory.describe(stream)).created_ms not in (None, before)
 
 
 async def test_a_missing_stream_needs_a_person(kinesis):

@@ -8,15 +8,16 @@ import time
 
 import pytest
 
-from bridge.core.delivery.commit_metadata import METADATA_BYTES_MAX, CommitMetadata, CommitPoint, encode
+from bridge.core.delivery.commit_metadata import METADATA_BYTES_MAX, CommitMetadata, CommitPoint, decode, encode
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition
-from tests.contract.kafka_sources import Committed, Reader, create, numbered, produce, write_transactions
+from tests.contract.kafka_sources import Committed, Reader, create, numbered, produce, recreate, write_transactions
 from tests.servers.fixtures import unique
 
 DIFFERENCES = {
     "test_each_start": "its ListOffsets knows no timestamps and answers with the end",
     "test_the_end_of_a_partition_lies_behind_transaction_markers": "it writes markers, but hands over aborted records too",
+    "test_a_topic_created_anew_has_another_id": "the client library finds no controller to ask for the ids of its topics",
     "test_metadata_beyond_the_limit_are_refused": "it has no limit for the metadata of a commit",
 }
 
@@ -73,9 +74,34 @@ async def test_the_start_is_committed_before_the_first_record(broker, topic, gro
     produce(broker, partition, numbered(0, 3))
     reader = Reader(stepped_source)
     await reader.step_until(lambda: bool(reader.assigned), "the assignment")
-    assert Committed(broker, group).read(partition) == {partition: CommitPoint(0, encode(CommitMetadata(slices=4)))}
+    begun = encode(CommitMetadata(slices=4, topic_id=reader.assigned[partition].topic_id))
+    assert Committed(broker, group).read(partition) == {partition: CommitPoint(0, begun)}
+    assert reader.assigned[partition].metadata == begun
     await reader.step_until(lambda: reader.of(partition).next_offset == 3, "the records")
     assert reader.of(partition).records == numbered(0, 3)
+
+
+async def test_a_topic_created_anew_has_another_id(broker, topic, open_reader, differs):
+    """And its partitions begin with the id before, as far as it is known: Kafka may have forgotten the offset with the topic."""
+    reader: Reader = await open_reader()
+    await reader.until_assigned(4)
+    await reader.source.close()
+    (before,) = {assigned.topic_id for assigned in reader.assigned.values()}
+    if differs:
+        assert before is None
+        return
+    assert before is not None
+    assert {decode(assigned.metadata).topic_id for assigned in reader.assigned.values()} == {before}
+    recreate(broker, topic)
+    point = CommitPoint(2, encode(CommitMetadata(slices=4, topic_id=before)))
+    Committed(broker, (group := unique("after"))).write({Partition(topic, 0): point})
+    produce(broker, Partition(topic, 0), numbered(0, 5))
+    later: Reader = await open_reader(group=group)
+    await later.until_assigned(4)
+    (now,) = {assigned.topic_id for assigned in later.assigned.values()}
+    assert now not in (None, before)
+    assert (later.assigned[Partition(topic, 0)].offset, later.assigned[Partition(topic, 0)].metadata) == point
+    assert {decode(assigned.metadata).topic_id for assigned in later.assigned.values()} == {before}
 
 
 async def test_records_come_in_offset_order_with_their_exact_bytes(broker, topic, open_reader):

@@ -49,3 +49,9 @@ def is_active(client: Any, stream: str) -> bool:
 def create_stream(client: Any, stream: str, *, shards: int = 2) -> None:
     client.create_stream(StreamName=stream, ShardCount=shards)
     wait_until(lambda: is_active(client, stream), f"stream {stream}", SECONDS)
+
+
+def delete_stream(client: Any, stream: str) -> None:
+    """Returns when it is gone, so that one of its name can be created."""
+    client.delete_stream(StreamName=stream)
+    wait_until(lambda: stream not in client.list_streams()["StreamNames"], f"the end of stream {stream}", SECONDS)

@@ -33,6 +33,13 @@ def create_topics(
         wait_until(functools.partial(_have_leaders, admin, together, partitions), f"leaders of {together[0]} ...", SECONDS)
 
 
+def delete_topic(bootstrap_servers: str, topic: str) -> None:
+    """Returns when no broker knows it any more, so that one of its name can be created."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin.delete_topics([topic], operation_timeout=SECONDS)[topic].result(SECONDS)
+    wait_until(lambda: topic not in admin.list_topics(timeout=SECONDS).topics, f"the end of topic {topic}", SECONDS)
+
+
 def _have_leaders(admin: AdminClient, topics: Sequence[str], partitions: int) -> bool:
     every = admin.list_topics(topics[0] if len(topics) == 1 else None, timeout=SECONDS).topics
     found = [every[topic].partitions for topic in topics if topic in every]

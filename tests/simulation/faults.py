@@ -109,8 +109,16 @@ def _partitions_added(run: "Run", fault: Fault) -> None:
 
 
 def _records_deleted(run: "Run", fault: Fault) -> None:
-    """Retention removes what was not read yet. The partition may halt, so it is not waited for at the end."""
+    """Retention removes what was not read yet."""
     run.delete_records((fault.what["topic"], fault.what["partition"]))
+
+
+def _topic_recreated(run: "Run", fault: Fault) -> None:
+    run.recreate_topic(fault.what["topic"])
+
+
+def _stream_recreated(run: "Run", fault: Fault) -> None:
+    run.recreate_stream(fault.what["stream"], fault.what["seconds"])
 
 
 _OTHERS: dict[str, Apply] = {
@@ -128,6 +136,8 @@ _OTHERS: dict[str, Apply] = {
     "taken_and_given_back": _taken_and_given_back,
     "partitions_added": _partitions_added,
     "records_deleted": _records_deleted,
+    "topic_recreated": _topic_recreated,
+    "stream_recreated": _stream_recreated,
 }
 
 

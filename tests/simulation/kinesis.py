@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import aiohttp
@@ -182,7 +183,10 @@ class SimKinesisClient:
         self.shards_seen_at = float("-inf")
 
     async def describe_stream_summary(self, **members: Any) -> dict[str, Any]:
-        return await self._call("DescribeStreamSummary", members)
+        answer = await self._call("DescribeStreamSummary", members)
+        summary = answer["StreamDescriptionSummary"]
+        summary["StreamCreationTimestamp"] = datetime.fromtimestamp(summary["StreamCreationTimestamp"], UTC)
+        return answer
 
     async def list_shards(self, **members: Any) -> dict[str, Any]:
         answer = await self._call("ListShards", members)

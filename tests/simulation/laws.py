@@ -91,6 +91,10 @@ class Laws:
                     for at in range(place, shard.next_place):
                         self._stored(shard.data_at(at))
 
+    def forget_stream(self, name: str) -> None:
+        """It was deleted: one of its name begins with nothing."""
+        self._seen = {place: seen for place, seen in self._seen.items() if place[0] != name}
+
     def _stored(self, value: bytes) -> None:
         found = origin_of(value)
         if found is None:
@@ -111,10 +115,12 @@ class Laws:
     def sent(self, process: Process, shards_seen_at: float, members: dict[str, Any]) -> None:
         """A PutRecords call leaves a process."""
         now = self.kinesis.world.now
-        stream = self.kinesis.model.streams.find(members["StreamName"], self.kinesis.world.wall())
+        stream = self.kinesis.model.streams.get(members["StreamName"], self.kinesis.world.wall())
         sizes = [len(r["Data"]) * 3 // 4 - r["Data"].count("=", -2) + len(r["PartitionKey"].encode()) for r in members["Records"]]
         if not 1 <= len(sizes) <= REQUEST_RECORDS_MAX or sum(sizes) > REQUEST_BYTES_MAX:
             self.breaks("L4", f"a request of {len(sizes)} records and {sum(sizes)} bytes")
+        if stream is None:
+            return
         by_shard: dict[int, list[int]] = defaultdict(list)
         slots, _ = stream.route([record["PartitionKey"] for record in members["Records"]])
         for slot, size, record in zip(slots, sizes, members["Records"], strict=True):

@@ -43,8 +43,8 @@ MUTANTS = (
         "commit what was read when partitions are revoked",
         "L1",
         "app/partition_line.py",
-        "return CommitPoint(self.tracker.committable(),",
-        "return CommitPoint(self.tracker.read_to if self.draining else self.tracker.committable(),",
+        "return CommitPoint(self.committable(),",
+        "return CommitPoint(self.tracker.read_to if self.draining else self.committable(),",
         seed=17,
     ),
     Mutant(
@@ -172,7 +172,7 @@ MUTANTS = (
         "app/forward.py",
         "        self._resume([assigned.partition for assigned in partitions])\n",
         "",
-        seed=66,
+        seed=47,
     ),
     Mutant(
         "a consumer stays after a fatal error",
@@ -213,6 +213,38 @@ MUTANTS = (
         "        async with self._under_way:\n",
         "        if True:\n",
         seed=200267,
+    ),
+    Mutant(
+        "topic ids are not compared",
+        "L1",
+        "app/recreated.py",
+        "    if topic_id is None or topic_id == line.topic_id:\n",
+        "    if True:\n",
+        seed=13,
+    ),
+    Mutant(
+        "a stream created anew is taken for the one before",
+        "L1",
+        "app/recreated.py",
+        "    if created_ms is None or created_ms == line.stream_created_ms:\n",
+        "    if True:\n",
+        seed=37,
+    ),
+    Mutant(
+        "a partition of a topic created anew sends on",
+        "halted",
+        "app/forward.py",
+        "            self._streams[line.stream].abandon(line)\n",
+        "            pass\n",
+        seed=13,
+    ),
+    Mutant(
+        "an offset out of range is passed by",
+        "L1",
+        "app/forward.py",
+        "                self._halt(line, Halt(event.reason, line.read_to, event.detail))\n",
+        "",
+        seed=15,
     ),
 )
 

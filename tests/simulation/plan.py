@@ -148,7 +148,9 @@ def _holes(chance: random.Random, topics: tuple[Topic, ...], ends_at: float) -> 
 def _faults(seed: int, topics: tuple[Topic, ...], bursts: tuple[Burst, ...], replicas: int, ends_at: float) -> list[Fault]:
     chance = random.Random(f"{seed}/faults")
     count = chance.choice((0, 1, 1, 2, 4, 8, 12, 16))
-    kinds = [chance.choice(list(KINDS)) for _ in range(count)]
+    kinds = [chance.choice([kind for kind in KINDS if kind not in ANEW]) for _ in range(count)]
+    seldom = random.Random(f"{seed}/anew")
+    kinds += [seldom.choice(ANEW)] if seldom.random() < ANEW_PART else []
     faults = []
     for i, kind in enumerate(kinds):
         own = random.Random(f"{seed}/faults/{i}/{kind}")
@@ -213,6 +215,10 @@ OF_CLUSTER = (
 )
 """Those that the cluster has a probability for, under the same name."""
 
+ANEW = ("topic_recreated", "stream_recreated")
+"""Those after which whole partitions stand still: in few runs, or the others would find little to disturb."""
+ANEW_PART = 0.15
+
 KINDS: Mapping[str, Draw] = {
     "record_throttled": _of_kinesis(_SOME_S, probability=_OFTEN),
     "record_internal_failure": _of_kinesis(_SOME_S, probability=_OFTEN),
@@ -253,5 +259,7 @@ KINDS: Mapping[str, Draw] = {
     },
     "partitions_added": _of_topic,
     "records_deleted": _of_topic,
+    "topic_recreated": lambda context: {"topic": context.chance.choice(context.topics).name},
+    "stream_recreated": _of_kinesis((0.5, 3.0)),
 }
 """Every kind of fault with how its particulars are drawn."""

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from pybase64 import b64decode
+
 from bridge.core.quotas import MIB
+from tests.simulation.anew import Anew
 from tests.simulation.faults import APPLY
 from tests.simulation.kafka.clients import SimKafkaClients
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kinesis import Kinesis
-from tests.simulation.laws import Broken, Laws, Origin, value_of
+from tests.simulation.laws import Broken, Laws, Origin, origin_of, value_of
 from tests.simulation.plan import OF_CLUSTER, Fault, Plan
 from tests.simulation.process import Process
 from tests.simulation.replica import GROUP, LINES_KEPT, Replica
@@ -71,12 +74,12 @@ class Run:
         self.injected: Counter[str] = Counter()
         self.laws = Laws(self.kinesis)
         self.kinesis_faults: list[dict[str, Any]] = []
-        self.lost_topics: set[tuple[str, int]] = set()
         self.cluster = Cluster(lambda: self.world.now, self.world.chance("kafka"), lambda: self.world.wall() * 1000)
         self.cluster.settings.consumer_session_timeout_s = plan.session_timeout_s
         self.cluster.settings.consumer_heartbeat_s = plan.session_timeout_s / 5
         self.cluster.settings.initial_rebalance_delay_s = 0.5
         self.cluster.timeline.on_earlier = self._advance_at
+        self.anew = Anew(plan, self.cluster, self.kinesis)
         self._offsets: dict[tuple[str, int], list[int]] = {}
         self._checked: dict[tuple[str, int], int] = {}
         self._prepare()
@@ -112,9 +115,10 @@ class Run:
         for partition, key, padding in records:
             offset = self.end_of((name, partition))
             lane = _lane(topic.route, key, offset)
-            value = value_of(Origin(name, partition, offset), lane, padding)
+            called = self.anew.name_of(name)
+            value = value_of(Origin(called, partition, offset), lane, padding)
             self.cluster.produce(name, partition, [(key, value)], int(self.world.wall() * 1000))
-            self._offsets.setdefault((name, partition), []).append(offset)
+            self._offsets.setdefault((called, partition), []).append(offset)
 
     def _inject(self, fault: Fault) -> None:
         if self.world.now < self.plan.ends_at:
@@ -127,9 +131,18 @@ class Run:
     def delete_records(self, place: tuple[str, int]) -> None:
         """All that a partition has. Where the group has no offset yet it begins behind them."""
         self.cluster.delete_records(*place, self.end_of(place))
-        self.lost_topics.add(place)
+        self.anew.delete_records(place)
         if place not in self.cluster.committed(GROUP):
-            self._offsets.pop(place, None)
+            self._offsets.pop((self.anew.name_of(place[0]), place[1]), None)
+
+    def recreate_topic(self, name: str) -> None:
+        """Where a process read on in the new topic and ended before it could say so, another begins it: out of order."""
+        self.laws.unordered.add(self.anew.recreate_topic(name))
+
+    def recreate_stream(self, name: str, gone_s: float) -> None:
+        """Its records are gone with it."""
+        if self.anew.recreate_stream(name, gone_s):
+            self.laws.forget_stream(name)
 
     def end_of(self, place: tuple[str, int]) -> int:
         return self.cluster.logs[place].end
@@ -139,19 +152,28 @@ class Run:
     def _sent(self, process: Process, members: dict[str, Any]) -> None:
         replica = next(replica for replica in self.replicas if replica.process is process)
         self.laws.sent(process, replica.client.shards_seen_at, members)
+        for record in members["Records"]:
+            found = origin_of(b64decode(record["Data"]))
+            if found and self.anew.sent_though_halted(process, found[0].topic, found[0].partition):
+                self.laws.breaks("halted", f"{process.name} sends {found[0]}, and says that its partition stands still")
 
-    def _committed(self, group: str, member: str, topic: str, partition: int, offset: int, _metadata: str, _now: float) -> None:
+    def _committed(self, group: str, member: str, topic: str, partition: int, offset: int, metadata: str, _now: float) -> None:
         if group != GROUP:
             return
         # Without a name: the session ended while the client was asking for positions, and it is told afterwards.
         knows = bool(member) and not self.cluster.counts["late_commits"]
         if knows and (topic, partition) not in self._has(member):
             self.laws.breaks("owner", f"{member} commits {offset} for {topic}-{partition}, which it does not have")
-        checked = self._checked.get((topic, partition), 0)
-        offsets = self._offsets.get((topic, partition), [])
+        called = self.anew.name_of(topic, metadata)
+        if called != self.anew.name_of(
+            topic
+        ):  # nobody can carry any more what that topic had; at the end its partitions are halted
+            return
+        checked = self._checked.get((called, partition), 0)
+        offsets = self._offsets.get((called, partition), [])
         below = [o for o in offsets if checked <= o < offset]
-        self.laws.committed(topic, partition, below, offset)
-        self._checked[topic, partition] = max(checked, offset)
+        self.laws.committed(called, partition, below, offset)
+        self._checked[called, partition] = max(checked, offset)
 
     def _has(self, member_id: str) -> set[tuple[str, int]]:
         """What a member was given, or has not given up yet."""
@@ -159,6 +181,7 @@ class Run:
         return set() if member is None else member.owned | getattr(member, "assignment", set())
 
     def _watch(self) -> None:
+        self.anew.watch(getattr(self, "replicas", ()))
         for replica in self.replicas if self.world.now else ():
             if replica.process.alive:
                 allowed = self.plan.buffer_bytes_max + BUFFER_SLACK
@@ -222,13 +245,13 @@ class Run:
     def _behind(self) -> Iterable[tuple[str, int, int, int]]:
         committed = self.cluster.committed(GROUP)
         for place, log in self.cluster.logs.items():
-            at = committed[place].offset if place in committed else 0
-            if at < log.end and place not in self.lost_topics:
-                yield *place, at, log.end
+            if not self.anew.is_settled(place, self.replicas):
+                yield *place, committed[place].offset if place in committed else 0, log.end
 
     def _missing(self) -> str:
         behind = [f"{topic}-{partition} is committed up to {at} of {end}" for topic, partition, at, end in self._behind()]
-        return "; ".join(behind[:5])
+        halted = {str(p): h.reason for r in self.replicas if r.forward for p, h in r.forward.halts().items()}
+        return "; ".join(behind[:5]) + (f"; halted: {halted}" if halted else "")
 
 
 def _lane(route: Mapping[str, Any], key: bytes | None, offset: int) -> str:

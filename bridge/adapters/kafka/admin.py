@@ -13,6 +13,7 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
+    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -39,6 +40,9 @@ _REFUSALS = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 }
 
+NO_ID = "A" * 22
+"""Of a topic that was made before KIP-516: the bytes are zero."""
+
 EARLIEST = "earliest"
 LATEST = "latest"
 Start = str | int
@@ -51,6 +55,7 @@ class KafkaAdmin:
     def __init__(self, clients: KafkaClients) -> None:
         self._clients = clients
         self._admin = clients.connection
+        self._controlled = False
 
     def start_offsets(
         self, partitions: Collection[Partition], grown: Collection[Partition], start_of: Callable[[str], Start]
@@ -82,6 +87,42 @@ class KafkaAdmin:
         """All partitions of the topics for which `wanted` is true. Raises UnavailableError."""
         topics = (await asyncio.to_thread(self._admin.metadata, TIMEOUT_S)).topics
         return [Partition(name, number) for name, topic in topics.items() if wanted(name) for number in sorted(topic.partitions)]
+
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """See `OffsetDirectory`."""
+        if not topics or not await asyncio.to_thread(self._has_controller):
+            return {}
+        asked = TopicCollection(list(topics))
+        return _ids(await self._all(lambda client: client.describe_topics(asked, request_timeout=TIMEOUT_S)))
+
+    def ids_of_topics(self, topics: Collection[str]) -> dict[str, str]:
+        """As `topic_ids`, for an assignment: blocking; raises KafkaException, also where Kafka cannot be reached."""
+        answers: dict[str, Any] = {}
+        try:
+            if not topics or not self._has_controller():
+                return {}
+            futures = self._admin.client().describe_topics(TopicCollection(list(topics)), request_timeout=TIMEOUT_S)
+            for topic, future in futures.items():
+                try:
+                    answers[topic] = future.result(TIMEOUT_S * 2)
+                except KafkaException as error:
+                    answers[topic] = error
+        except UnavailableError as error:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT, str(error))) from error
+        except TimeoutError as error:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer to the question for topics")) from error
+        for answer in answers.values():
+            if _is_local(answer):
+                raise answer
+        return _ids(answers)
+
+    def _has_controller(self) -> bool:
+        """The client library sends the question for topics to the controller, and waits long for one where there is none, as in
+        the mock cluster. Raises UnavailableError."""
+        if not self._controlled:
+            metadata = self._admin.metadata(TIMEOUT_S)
+            self._controlled = metadata.controller_id in metadata.brokers
+        return self._controlled
 
     async def committed(self, group: str, partitions: Collection[Partition]) -> dict[Partition, CommitPoint]:
         """Committed offsets (next to read) with their metadata, of those partitions that have one. Raises UnavailableError."""
@@ -188,6 +229,12 @@ class KafkaAdmin:
 def _is_local(answer: object) -> bool:
     """Whether this is an error of the client library's own, and not a broker's answer."""
     return isinstance(answer, KafkaException) and answer.args[0].code() < 0
+
+
+def _ids(answers: Mapping[str, Any]) -> dict[str, str]:
+    """As Kafka's own tools write them. Without those that a broker does not have, or does not tell us."""
+    described = {topic: str(answer.topic_id) for topic, answer in answers.items() if not isinstance(answer, KafkaException)}
+    return {topic: id_.replace("+", "-").replace("/", "_") for topic, id_ in described.items() if id_ != NO_ID}
 
 
 def _kind(error: KafkaException) -> type[RefusedError] | type[UnavailableError]:

@@ -81,8 +81,8 @@ def _report(error: KafkaError, message: Message) -> SourceEvent:
     topic, number = message.topic(), message.partition()
     if error.code() == KafkaError._AUTO_OFFSET_RESET and topic is not None and number is not None and number >= 0:
         detail = (
-            f"Kafka does not have the committed offset any more ({error.str()}): retention removed it, or the topic was "
-            "truncated or created anew. Records may be missing; nothing is skipped without your word"
+            f"Kafka does not have the committed offset any more ({error.str()}): retention removed it, or the log was "
+            "truncated. Records may be missing; nothing is skipped without your word"
         )
         return PartitionFailed(Partition(topic, number), "offset_out_of_range", detail)
     subject = f"{topic}: " if topic else ""

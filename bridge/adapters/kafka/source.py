@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from bridge.adapters.kafka.columns import events_of, is_record_or_end
 from bridge.adapters.kafka.commit_under_way import CommitUnderWay
 from bridge.adapters.kafka.handover import Handover
+from bridge.adapters.kafka.topic_ids import TopicIds
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
 from bridge.core.delivery.lanes import ROW_BYTES
 from bridge.core.errors import UnavailableError
@@ -49,9 +50,11 @@ class KafkaSource:
         start_offsets: StartOffsets,
         handover: Handover,
         drain_timeout_s: float,
+        topic_ids: TopicIds,
     ) -> None:
         """`consumer` makes the client from its properties; `topics` are names and '^' patterns to subscribe to."""
         self._start_offsets = start_offsets
+        self._topic_ids = topic_ids
         self._handover = handover
         self._drain_timeout_s = drain_timeout_s
         self._commands: deque[Callable[[], None]] = deque()
@@ -199,15 +202,17 @@ class KafkaSource:
     def _positions(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[AssignedPartition]:
         committed = self._committed_of_topics(consumer, {p.topic for p in partitions})
         ours = [Partition(p.topic, p.partition) for p in partitions]
-        slices = {topic: _slices(topic, committed) for topic in {p.topic for p in partitions}}
+        topics = {p.topic for p in partitions}
+        slices = {topic: _slices(topic, committed) for topic in topics}
+        ids = self._topic_ids.of({t: [decode(c.metadata).topic_id for p, c in committed.items() if p.topic == t] for t in topics})
         fresh = [partition for partition in ours if committed[partition].offset < 0]
         grown = [partition for partition in fresh if partition.number >= slices[partition.topic]]
         start = dict(self._start_offsets([p for p in fresh if p not in grown], grown)) if fresh else {}
-        points = {p: CommitPoint(offset, encode(CommitMetadata(slices=slices[p.topic]))) for p, offset in start.items()}
+        begun = {topic: encode(CommitMetadata(slices[topic], topic_id=ids[topic].begun)) for topic in topics}
+        points = {p: CommitPoint(offset, begun[p.topic]) for p, offset in start.items()}
         self._commit_now(consumer, points)
-        return [
-            AssignedPartition(p, start.get(p, committed[p].offset), committed[p].metadata or "", slices[p.topic]) for p in ours
-        ]
+        points |= {p: CommitPoint(committed[p].offset, committed[p].metadata or "") for p in ours if p not in points}
+        return [AssignedPartition(p, *points[p], slices[p.topic], ids[p.topic].now) for p in ours]
 
     def _committed_of_topics(self, consumer: Consumer, topics: set[str]) -> dict[Partition, TopicPartition]:
         """Committed offsets of all partitions of these topics, ours or not: they tell N of `partition_key: partition`."""

@@ -41,7 +41,7 @@ class KafkaTopics(KafkaAdmin):
     async def settings_of(self, topics: Collection[str]) -> Mapping[str, Mapping[str, str]]:
         """See `TopicDirectory`."""
         resources = {ConfigResource(ResourceType.TOPIC, topic): topic for topic in topics}
-        if not resources or not await self._has_controller():
+        if not resources or not await asyncio.to_thread(self._has_controller):
             return {}  # nobody would answer, as the embedded broker does not
         answers = await self._all(lambda client: client.describe_configs(list(resources), request_timeout=TIMEOUT_S))
         return {
@@ -83,7 +83,7 @@ class KafkaTopics(KafkaAdmin):
 
     async def try_to_park(self, topic: str, wanted: Callable[[str], bool]) -> None:
         """See `TopicDirectory`."""
-        if not await self._has_controller():
+        if not await asyncio.to_thread(self._has_controller):
             return
         if not await self.partitions_in(topic):
             bridge = topic.rpartition(".")[0]
@@ -108,10 +108,6 @@ class KafkaTopics(KafkaAdmin):
             self._admin.client().list_topics(topic, timeout=TIMEOUT_S)
         except KafkaException as error:
             raise UnavailableError(error.args[0].str()) from error
-
-    async def _has_controller(self) -> bool:
-        metadata = await self._metadata()
-        return metadata.controller_id in metadata.brokers
 
     async def _metadata(self) -> Any:  # noqa: ANN401 - as the client's
         return await asyncio.to_thread(self._admin.metadata, TIMEOUT_S)

@@ -47,7 +47,9 @@ class KinesisShardDirectory:
         except AnswerError as error:
             raise UnavailableError(f"stream {stream}: {error}") from error
         kib = summary.get("MaxRecordSizeInKiB")
-        return StreamDescription(shard_map, kib * KIB if kib else RECORD_BYTES_MAX_DEFAULT)
+        created = summary.get("StreamCreationTimestamp")
+        created_ms = None if created is None else round(created.timestamp() * 1000)
+        return StreamDescription(shard_map, kib * KIB if kib else RECORD_BYTES_MAX_DEFAULT, created_ms)
 
     async def try_to_write(self, stream: str) -> None:
         """See `ShardDirectory`.

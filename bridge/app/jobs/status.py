@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from bridge.app.routing import route_of
 from bridge.app.settings import Settings
 from bridge.core.delivery.commit_metadata import CommitPoint, decode
+from bridge.core.delivery.halts import HALTS, reason_named
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import Partition
 from bridge.ports import Clock, GroupDirectory, GroupMember
@@ -17,7 +18,7 @@ class PartitionStatus:
     """One partition: where the group stands, how far behind it is, whether it stands still.
 
     `committed` is None before the first commit. `lag_seconds` is the age of the record at the committed offset, None
-    where it could not be read.
+    where it could not be read. `remedy` says what to do about a halt.
     """
 
     topic: str
@@ -28,6 +29,7 @@ class PartitionStatus:
     lag_seconds: float | None
     halted: str | None
     halted_at: int | None
+    remedy: str | None
     member: str | None
 
 
@@ -101,7 +103,10 @@ def _rows(
         seconds = 0.0 if not lag else max(0.0, (wall_ms - since) / 1000) if since is not None else None
         offset = point.offset if point else None
         where = (partition.topic, partition.number, offset, end, lag, seconds)
-        rows.append(PartitionStatus(*where, metadata.halted, metadata.halted_at, owner.get(partition)))
+        reason = reason_named(metadata.halted)
+        remedy = HALTS[reason].remedy if reason else None
+        halt = (metadata.halted, metadata.halted_at, remedy)
+        rows.append(PartitionStatus(*where, *halt, owner.get(partition)))
     return rows
 
 

@@ -23,12 +23,17 @@ class CommitPoint(NamedTuple):
 class CommitMetadata:
     """`slices` is N of `partition_key: partition`, frozen when the partition was first assigned.
 
-    `halted` and `halted_at` name the reason and the offset at which the partition stands still.
+    `halted` and `halted_at` name the reason and the offset at which the partition stands still. `topic_id` is Kafka's id of the
+    topic that the offset is one of, `stream_created_ms` when the `stream` was created to which the records below it went: a
+    topic or stream of that name with another one was created anew.
     """
 
     slices: int | None = None
     halted: str | None = None
     halted_at: int | None = None
+    topic_id: str | None = None
+    stream: str | None = None
+    stream_created_ms: int | None = None
 
 
 def encode(metadata: CommitMetadata) -> str:
@@ -39,6 +44,10 @@ def encode(metadata: CommitMetadata) -> str:
     if metadata.halted is not None:
         fields["halted"] = metadata.halted
         fields["at"] = metadata.halted_at
+    if metadata.topic_id is not None:
+        fields["t"] = metadata.topic_id
+    if metadata.stream is not None and metadata.stream_created_ms is not None:
+        fields["s"] = [metadata.stream, metadata.stream_created_ms]
     return orjson.dumps(fields).decode()
 
 
@@ -50,9 +59,16 @@ def decode(text: str | None) -> CommitMetadata:
         return CommitMetadata()
     if not isinstance(fields, dict) or fields.get("v") != VERSION:
         return CommitMetadata()
-    slices, halted, halted_at = fields.get("n"), fields.get("halted"), fields.get("at")
+    slices, halted, halted_at, topic_id = fields.get("n"), fields.get("halted"), fields.get("at"), fields.get("t")
+    match fields.get("s"):
+        case [str() as stream, int() as created_ms] if not isinstance(created_ms, bool):
+            of_stream: tuple[str | None, int | None] = stream, created_ms
+        case _:
+            of_stream = None, None
     return CommitMetadata(
         slices if isinstance(slices, int) and slices > 0 else None,
         halted if isinstance(halted, str) else None,
         halted_at if isinstance(halted_at, int) else None,
+        topic_id if isinstance(topic_id, str) else None,
+        *of_stream,
     )

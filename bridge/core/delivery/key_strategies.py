@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from bridge.core.delivery.halts import Reason
 from bridge.core.delivery.partition_keys import KeyTooLongError, encode_key, hash_key, hashed_key, slice_hash_key
 from bridge.core.delivery.policies import Policies
 from bridge.core.quotas import RECORD_BYTES_MAX_DEFAULT
@@ -51,7 +52,7 @@ class Fault:
     """A row of a batch that cannot be carried as it is; `reason` is a short name, `detail` a sentence."""
 
     row: int
-    reason: str
+    reason: Reason
     detail: str
 
 
@@ -65,7 +66,7 @@ Strategy = Callable[[SourceBatch], Keys]
 class _FaultyRow(Exception):
     """This record has no partition key."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail

@@ -19,6 +19,7 @@ from bridge.core.delivery.aggregation import (
     tag_bytes_max,
 )
 from bridge.core.delivery.deaggregation import kcl_opens
+from bridge.core.delivery.halts import Reason
 from bridge.core.delivery.key_strategies import STRATEGIES, Fault, KeyCache, MappingSpec
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
 from bridge.core.delivery.policies import Diverted, action_of
@@ -31,7 +32,7 @@ class Rejection:
     """The record that ended a batch, and why it was not carried."""
 
     offset: int
-    reason: str
+    reason: Reason
     detail: str
     timestamp_ms: int
 

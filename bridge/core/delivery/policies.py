@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bridge.core.delivery.halts import Reason
+
 OnOversize = Literal["park", "stop", "skip"]
 OnLongKey = Literal["hash", "park", "stop"]
 OnTombstone = Literal["park", "stop", "skip", "send_empty"]
@@ -28,16 +30,16 @@ class Diverted:
 
     row: int
     action: Literal["park", "skip"]
-    reason: str
+    reason: Reason
     detail: str
 
 
-def action_of(policies: Policies, reason: str) -> Action:
+def action_of(policies: Policies, reason: Reason) -> Action:
     """What is done with a record that has this fault.
 
     Where the policy's own way was no way out (an origin that is too long cannot be hashed), it is parked.
     """
-    actions: dict[str, str] = {
+    actions: dict[Reason, str] = {
         "oversize": policies.on_oversize,
         "key_too_long": policies.on_long_key,
         "tombstone": policies.on_tombstone,

@@ -12,7 +12,6 @@ from confluent_kafka import (
     Node,
     TopicCollection,
     TopicPartition,
-    Uuid,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclOperation,
@@ -178,13 +177,15 @@ class SimAdmin:
         include_authorized_operations: bool = False,
         request_timeout: float = REQUEST_TIMEOUT_S,
     ) -> dict[str, Future[Any]]:
-        """Without partitions. Everybody may do everything."""
+        """With their ids, without partitions. Everybody may do everything."""
         allowed: list[Any] = [AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE]
 
         def answer(name: str) -> TopicDescription:
             if name not in self._cluster.topics:
                 raise Refused(KafkaError.UNKNOWN_TOPIC_OR_PART)
-            return TopicDescription(name, Uuid(0, 0), False, [], allowed if include_authorized_operations else None)
+            return TopicDescription(
+                name, self._cluster.topic_ids[name], False, [], allowed if include_authorized_operations else None
+            )
 
         return self._futures(list(topics.topic_names), answer, request_timeout)
 

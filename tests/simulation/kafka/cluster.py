@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
+from confluent_kafka import Uuid
+
 from tests.simulation.kafka.classic_group import ClassicGroup
 from tests.simulation.kafka.consumer_group import ConsumerGroup
 from tests.simulation.kafka.faults import Faults
@@ -50,6 +52,7 @@ class Cluster:
         """Held by every call of a client, except where it waits or calls back. For hosts with real threads."""
         self.topics: dict[str, list[Place]] = {}
         self.topic_settings: dict[str, dict[str, str]] = {}
+        self.topic_ids: dict[str, Uuid] = {}
         self.logs: dict[Place, PartitionLog] = {}
         self.groups: dict[str, Group] = {}
         self.consumers: list[SimConsumer] = []
@@ -59,6 +62,7 @@ class Cluster:
         self.outages = 0
         self._down_until = float("-inf")
         self._ids = 0
+        self._topics_made = 0
 
     @property
     def counts(self) -> Counter[str]:
@@ -89,6 +93,7 @@ class Cluster:
         """`settings` are those that differ from the defaults."""
         self.topics[name] = []
         self.topic_settings[name] = dict(settings or {})
+        self._name_topic(name)
         self.add_partitions(name, partitions)
 
     def add_partitions(self, name: str, count: int) -> None:
@@ -102,10 +107,16 @@ class Cluster:
     def recreate_topic(self, name: str) -> None:
         """Deleted and created anew: its records are gone, and every group's offsets for it."""
         self.counts["recreated_topics"] += 1
+        self._name_topic(name)
         for place in self.topics[name]:
             self.logs[place].empty()
             for group in self.groups.values():
                 group.offsets.pop(place, None)
+
+    def _name_topic(self, name: str) -> None:
+        """No two topics have the same id, whatever their names."""
+        self._topics_made += 1
+        self.topic_ids[name] = Uuid(1, self._topics_made)
 
     def _topics_changed(self) -> None:
         """The coordinator of the `consumer` protocol sees it; members of the other one ask from time to time."""

@@ -33,6 +33,9 @@ class FakeMessage:
     def value(self) -> bytes:
         return b"value-%d" % self._offset
 
+    def headers(self) -> None:
+        return None
+
 
 Scene = Callable[[], FakeMessage | None]
 

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from bridge.adapters.kafka.handover import PENDING_MAX, Handover
 from bridge.adapters.kafka.source import KafkaSource
+from bridge.adapters.kafka.topic_ids import TopicIds
 from bridge.core.delivery.commit_metadata import CommitPoint, decode
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition, SourceBatch
@@ -24,6 +25,8 @@ class Stage:
     """A source, its consumer, and the events so far."""
 
     def __init__(self, start: int = 0, drain_timeout_s: float = 0.01) -> None:
+        self.ids: dict[str, str] = {}
+
         def consumer(properties: dict[str, Any]) -> Any:
             self.consumer = FakeConsumer(properties)
             return self.consumer
@@ -35,6 +38,7 @@ class Stage:
             lambda partitions, grown: dict.fromkeys([*partitions, *grown], start),
             Handover(asyncio.get_running_loop()),
             drain_timeout_s,
+            TopicIds(lambda topics: {topic: self.ids[topic] for topic in topics if topic in self.ids}),
         )
 
     async def play(self, *scenes: Any) -> list[SourceEvent]:

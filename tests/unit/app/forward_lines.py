@@ -22,6 +22,7 @@ class Kafka:
         self.pending: asyncio.Queue[Sequence[SourceEvent]] = asyncio.Queue()
         self.paused: set[Partition] = set()
         self.committed: dict[Partition, CommitPoint] = {}
+        self.ids: dict[str, str] = {}
 
     async def events(self) -> Sequence[SourceEvent]:
         return await self.pending.get()
@@ -44,6 +45,9 @@ class Kafka:
 
     async def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         return {}
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        return {topic: self.ids[topic] for topic in topics if topic in self.ids}
 
     async def partitions_of(self, wanted: Callable[[str], bool]) -> Sequence[Partition]:
         return []

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Sequence
 
 from bridge.app.parking import Parking
-from bridge.app.partition_line import Halt, PartitionLine
+from bridge.app.partition_line import PartitionLine
 from bridge.app.stream_line import StreamLine
+from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.delivery.policies import Policies
 from bridge.core.delivery.requests import Request, RequestLimits

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.app.back_pressure import HELD_PART, RATE_S, RECOUNT_S, SPAN_ROWS_MAX, STUCK_S, TICK_S, BackPressure
-from bridge.app.partition_line import AHEAD_ROWS_MIN, DONE_ROW_BYTES, Halt, PartitionLine
+from bridge.app.partition_line import AHEAD_ROWS_MIN, DONE_ROW_BYTES, PartitionLine
+from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.lanes import ROW_BYTES, MappedBatch, PartitionLanes
 from bridge.core.records import Partition
 from tests.unit.app.lines import admit, new_line, resolve

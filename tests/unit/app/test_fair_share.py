@@ -33,6 +33,9 @@ class Directory:
     async def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         raise AssertionError("not asked here")
 
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        raise AssertionError("not asked here")
+
     async def partitions_of(self, wanted: Callable[[str], bool]) -> list[Partition]:
         self.asked += 1
         if self.partitions is None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.app.partition_line import Halt, PartitionLine
+from bridge.app.partition_line import PartitionLine
 from bridge.app.stream_line import PIECES
+from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.lanes import ROW_BYTES
 from bridge.core.quotas import MIB
 from bridge.core.records import Outcome, PutAnswer, SourceBatch

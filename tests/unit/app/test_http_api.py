@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.app.forward import ForwardLine
 from bridge.app.http_api import metrics_app, serving
-from bridge.app.partition_line import Halt
+from bridge.core.delivery.halts import HALTS, Halt
 from bridge.core.records import Partition
 from tests.unit.app.lines import LoggingTelemetry
 
@@ -64,7 +64,7 @@ async def test_halted_partitions_are_named_and_do_not_make_it_unready(api):
     status, document = await get(api, "/readyz")
     assert status == 200
     halted = {"topic": "orders", "partition": 3, "offset": 17, "reason": "tombstone", "detail": "the value is null"}
-    assert document["halted"] == [halted]
+    assert document["halted"] == [halted | {"remedy": HALTS["tombstone"].remedy}]
 
 
 async def test_metrics_are_prometheus_text(api):

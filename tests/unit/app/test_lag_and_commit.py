@@ -9,8 +9,9 @@ import pytest
 
 from bridge.app.commit import Commits, commit_what_moved
 from bridge.app.lag import lag_samples
-from bridge.app.partition_line import Halt, PartitionLine
+from bridge.app.partition_line import PartitionLine
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
+from bridge.core.delivery.halts import Halt
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import Source

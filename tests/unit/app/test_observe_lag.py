@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import pytest
 
 from bridge.app.lag import OBSERVE_S, TURNS, observe_lag
-from bridge.app.partition_line import Halt, PartitionLine
+from bridge.app.partition_line import PartitionLine
+from bridge.core.delivery.halts import Halt
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition
 from bridge.ports import SourceTrouble
@@ -29,6 +30,9 @@ class Ends:
         if self.silent:
             raise UnavailableError("no answer")
         return {p: self.behind.get(p, self._lines[p].tracker.read_to) for p in partitions}
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        raise AssertionError("not asked here")
 
     async def partitions_of(self, wanted: Callable[[str], bool]) -> Sequence[Partition]:
         raise AssertionError("not asked here")

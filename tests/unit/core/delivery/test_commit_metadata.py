@@ -7,13 +7,17 @@ from hypothesis import strategies as st
 
 from bridge.core.delivery.commit_metadata import METADATA_BYTES_MAX, VERSION, CommitMetadata, decode, encode
 
+SLICES = st.none() | st.integers(1, 10_000)
+HALTED = st.just((None, None)) | st.tuples(st.text(max_size=40), st.integers(0, 2**62))
+STREAM = st.just((None, None)) | st.tuples(st.text(max_size=128), st.integers(0, 2**62))
+
+
 METADATA = st.builds(
-    CommitMetadata,
-    slices=st.none() | st.integers(1, 10_000),
-    halted=st.none(),
-    halted_at=st.none(),
-) | st.builds(
-    CommitMetadata, slices=st.none() | st.integers(1, 10_000), halted=st.text(max_size=40), halted_at=st.integers(0, 2**62)
+    lambda slices, halted, topic_id, stream: CommitMetadata(slices, halted[0], halted[1], topic_id, stream[0], stream[1]),
+    SLICES,
+    HALTED,
+    st.none() | st.text(max_size=22),
+    STREAM,
 )
 
 
@@ -39,7 +43,22 @@ def test_another_format_is_empty(text):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"n": "4"}, {"n": 0}, {"n": -1}, {"n": None}, {"halted": 5}, {"at": "x"}, {"n": [4], "new": 1}]
+    "fields",
+    [
+        {"n": "4"},
+        {"n": 0},
+        {"n": -1},
+        {"n": None},
+        {"halted": 5},
+        {"at": "x"},
+        {"n": [4], "new": 1},
+        {"t": 5},
+        {"s": "stream"},
+        {"s": ["stream"]},
+        {"s": ["stream", "1"]},
+        {"s": [1, 1]},
+        {"s": ["stream", True]},
+    ],
 )
 def test_a_field_of_another_type_is_left_out(fields):
     assert decode(orjson.dumps({"v": VERSION, **fields}).decode()) == CommitMetadata()

@@ -1,0 +1,113 @@
+"""Every reason for which a partition stands still: what happened, and what the operator does about it.
+
+The catalogue is the only source of these names: status, `/readyz`, metrics, log and README take them from here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Reason = Literal[
+    "oversize",
+    "tombstone",
+    "key_too_long",
+    "not_json",
+    "missing_field",
+    "rejected",
+    "dead_letters",
+    "offset_out_of_range",
+    "topic_recreated",
+    "stream_recreated",
+]
+
+
+@dataclass(slots=True, frozen=True)
+class About:
+    """`what` happened and the `remedy`, in sentences.
+
+    A reason that `stays` outlives every restart, until the group's offset is set by the operator; any other is looked at
+    again by the next owner of the partition, and found again if its cause is still there.
+    """
+
+    what: str
+    remedy: str
+    stays: bool = False
+
+
+_PASS_BY = "or pass it by: stop all replicas, set the group's offset above it with kafka-consumer-groups.sh, start them"
+_SET = "stop all replicas, set the group's offset with kafka-consumer-groups.sh, and start them"
+
+HALTS: Mapping[Reason, About] = {
+    "oversize": About(
+        "data and partition key of the record are larger than the stream, or a request, takes",
+        "raise the stream's largest record (UpdateMaxRecordSize) and `kinesis.request_bytes_max` above it, and restart; "
+        f"or give the route another policy for such records; {_PASS_BY}",
+    ),
+    "tombstone": About(
+        "the value of the record is null, which Kinesis cannot hold",
+        f"give the route another policy for such records, and restart; {_PASS_BY}",
+    ),
+    "key_too_long": About(
+        "the partition key of the record would have more than 256 characters",
+        f"choose another `partition_key` or policy for the route, and restart; {_PASS_BY}",
+    ),
+    "not_json": About(
+        "`partition_key` asks for a field and the value of the record is not JSON",
+        f"correct the producer, give the route another policy for such records, and restart; {_PASS_BY}",
+    ),
+    "missing_field": About(
+        "a field of the template is missing in the record, or not a string, number or boolean",
+        f"correct the template or the producer, or give the route another policy for such records, and restart; {_PASS_BY}",
+    ),
+    "rejected": About(
+        "Kinesis refused the record, alone in a request, as invalid; `detail` has its words",
+        f"mend what its words name, and restart; {_PASS_BY}",
+    ),
+    "dead_letters": About(
+        "the record is to be parked, and the dead-letter topic cannot be written",
+        "create the dead-letter topic, or allow the bridge to write it, as `detail` says, and restart",
+    ),
+    "offset_out_of_range": About(
+        "Kafka does not have the committed offset any more: retention removed it, or the log was truncated",
+        f"find out which records are missing; then {_SET}",
+    ),
+    "topic_recreated": About(
+        "the topic was deleted and created anew under its name: the committed offset is one of the topic before",
+        f"find out which records of the topic before are missing; then {_SET}, `--to-earliest` to carry all of the new topic",
+        stays=True,
+    ),
+    "stream_recreated": About(
+        "the stream was deleted and created anew under its name: what was carried before is not in it",
+        f"decide where the new stream begins; then {_SET}, `--to-earliest` to carry all that Kafka still has",
+        stays=True,
+    ),
+}
+
+
+def reason_named(name: str | None) -> Reason | None:
+    """The reason of this name; None where the catalogue has none, as where a later version has written it."""
+    return next((reason for reason in get_args(Reason) if reason == name), None)
+
+
+@dataclass(slots=True, frozen=True)
+class Halt:
+    """Why and where a partition stands still. `offset` is the record that waits for a decision; nothing above it is committed."""
+
+    reason: Reason
+    offset: int
+    detail: str
+    timestamp_ms: int | None = None
+
+    @property
+    def remedy(self) -> str:
+        """What the operator does, in a sentence."""
+        return HALTS[self.reason].remedy
+
+    @property
+    def stays(self) -> bool:
+        """Whether a restart does not look at it again."""
+        return HALTS[self.reason].stays
+
+    def outranks(self, other: "Halt") -> bool:
+        """Whether it is told in place of the other: the lower one is, but for one that stays."""
+        return (self.stays, -self.offset) > (other.stays, -other.offset)
