@@ -3,10 +3,11 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 import uvloop
@@ -17,6 +18,8 @@ from confluent_kafka.admin import AdminClient
 from bridge import __version__
 from bridge.adapters.kafka.admin import KafkaAdmin
 from bridge.adapters.kafka.clients import KafkaClients
+from bridge.adapters.kafka.dead_letter_reader import KafkaDeadLetterReader
+from bridge.adapters.kafka.dead_letters import DeadLetterTopic, KafkaDeadLetters
 from bridge.adapters.kafka.handover import Handover
 from bridge.adapters.kafka.membership import READING, RECONNECT_MS, Membership
 from bridge.adapters.kafka.opening import OpeningSource
@@ -25,15 +28,17 @@ from bridge.adapters.kafka.source import KafkaSource
 from bridge.adapters.kafka.threads import SystemThreads, Threads
 from bridge.adapters.kafka.tokens import MskSigner, Tokens
 from bridge.adapters.kafka.topic_ids import TopicIds
+from bridge.adapters.kafka.topics import KafkaTopics
 from bridge.adapters.kinesis.credentials import AssumedRole, kinesis_session
 from bridge.adapters.kinesis.shard_directory import KinesisShardDirectory
 from bridge.adapters.kinesis.sink import open_sink
 from bridge.adapters.system_clock import SystemClock
-from bridge.app.forward import ForwardLimits, ForwardLine
+from bridge.app.forward import ForwardLimits, ForwardLine, ForwardPorts
 from bridge.app.http_api import metrics_app, serving
-from bridge.app.jobs import online_check
+from bridge.app.jobs import online_check, replay
 from bridge.app.jobs.online_check import CheckResult
 from bridge.app.jobs.status import Status, read_status
+from bridge.app.replay_line import ReplayLine
 from bridge.app.routing import route_of, routed_topic
 from bridge.app.settings import MSK_IAM, LogSettings, Problem, SecretFileError, Settings, security_secrets
 from bridge.app.stream_line import StreamLine
@@ -42,7 +47,7 @@ from bridge.app.telemetry import Telemetry
 from bridge.core.delivery.key_strategies import KeyCache
 from bridge.core.delivery.requests import RequestLimits
 from bridge.core.errors import UnavailableError
-from bridge.ports import Clock, Sink, Source
+from bridge.ports import Clock, DeadLetterReader, Sink, Source
 
 CONSUMER_SESSION_TIMEOUT_S = 45.0
 """Default of `group.consumer.session.timeout.ms`, where the broker does not name its setting."""
@@ -52,13 +57,13 @@ HANDOVER_MARGIN_S = 0.5
 """The consumer's thread waits that much longer for a drain than the drain itself may take."""
 
 
-def configure_logging(settings: LogSettings) -> None:
-    """structlog to standard output: one JSON object, or one line for people, per event."""
+def configure_logging(settings: LogSettings, output: TextIO | None = None) -> None:
+    """structlog to standard output, or to another: one JSON object, or one line for people, per event."""
     renderer: Any = structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper("iso", utc=True), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(),
+        logger_factory=structlog.WriteLoggerFactory(output),
     )
     for library in ("aiobotocore", "botocore"):  # what they warn of is in our own events; tracebacks would stand beside JSON
         logging.getLogger(library).addHandler(logging.NullHandler())
@@ -133,6 +138,23 @@ class Machine:
     threads: Threads = field(default_factory=SystemThreads)
 
 
+def stream_opener(
+    settings: Settings, kinesis: KinesisClients, telemetry: Telemetry, clock: Clock
+) -> Callable[[str, float], StreamLine]:
+    """Opens streams, with our share of their shards, that are together within the limits of the configuration."""
+    keys = KeyCache()
+    in_flight = asyncio.Semaphore(settings.kinesis.requests_in_flight_max)
+    limits = RequestLimits(settings.kinesis.request_records_max, settings.kinesis.request_bytes_max)
+    ports = (kinesis.sink, kinesis.directory, clock)
+    return lambda stream, share: StreamLine(stream, ports, telemetry, limits, share, in_flight, keys)
+
+
+def dead_letters(settings: Settings, kafka: KafkaClients, machine: Machine) -> KafkaDeadLetters:
+    """Writes the dead-letter topic. Nothing is asked of Kafka before the first record is parked."""
+    topic = DeadLetterTopic(settings.name, lambda name: route_of(settings, name) is not None)
+    return KafkaDeadLetters(topic, kafka, KafkaTopics(kafka), machine.clock, machine.threads)
+
+
 def forward_line(
     settings: Settings,
     kafka: KafkaClients,
@@ -143,13 +165,6 @@ def forward_line(
     machine: Machine,
 ) -> ForwardLine:
     """Wires the forward line."""
-    keys = KeyCache()
-    in_flight = asyncio.Semaphore(settings.kinesis.requests_in_flight_max)
-    limits = RequestLimits(settings.kinesis.request_records_max, settings.kinesis.request_bytes_max)
-
-    def open_stream(stream: str, shard_share: float) -> StreamLine:
-        ports = (kinesis.sink, kinesis.directory, machine.clock)
-        return StreamLine(stream, ports, telemetry, limits, shard_share, in_flight, keys)
 
     topic_ids = TopicIds(admin.ids_of_topics)  # outlives each consumer
 
@@ -157,11 +172,9 @@ def forward_line(
         return OpeningSource(lambda: kafka_source(settings, kafka, admin, drain_timeout_s, machine.threads, topic_ids))
 
     return ForwardLine(
-        open_source,
-        open_stream,
+        ForwardPorts(open_source, admin, dead_letters(settings, kafka, machine), machine.clock),
+        stream_opener(settings, kinesis, telemetry, machine.clock),
         lambda topic, slices: routed_topic(settings, topic, slices),
-        admin,
-        machine.clock,
         telemetry,
         ForwardLimits(settings.buffer_bytes_max, settings.commit_interval, drain_timeout_s),
     )
@@ -258,7 +271,28 @@ async def status(settings: Settings) -> Status:
     return await read_status(settings, admin, SystemClock())
 
 
+def dead_letter_reader(settings: Settings) -> DeadLetterReader:
+    """Reads the dead-letter topic."""
+    kafka = kafka_clients(settings)
+    return KafkaDeadLetterReader(settings.dead_letter_topic, kafka, KafkaAdmin(kafka))
+
+
+async def replay_dead_letters(settings: Settings, how: replay.Replaying, on_progress: replay.OnProgress) -> list[replay.Line]:
+    """Carries dead letters once more. Raises UnavailableError, RefusedError."""
+    configure_logging(settings.log, sys.stderr)  # the report goes to standard output
+    kafka, machine = kafka_clients(settings), Machine()
+    reader, marks = dead_letter_reader(settings), dead_letters(settings, kafka, machine)
+    slices = await replay.slices_of(settings, KafkaAdmin(kafka))
+    try:
+        async with open_kinesis(settings) as kinesis:
+            open_stream = stream_opener(settings, kinesis, Telemetry(), machine.clock)
+            async with ReplayLine(open_stream, lambda topic, n: routed_topic(settings, topic, n), slices) as line:
+                return await replay.replay(reader, marks, line.carry, how, on_progress)
+    finally:
+        await marks.close()
+
+
 async def check_online(settings: Settings) -> list[CheckResult]:
     """Tries everything that the bridge needs of Kafka and Kinesis."""
     async with open_kinesis(settings) as kinesis:
-        return await online_check.check_online(settings, KafkaAdmin(kafka_clients(settings)), kinesis.directory)
+        return await online_check.check_online(settings, KafkaTopics(kafka_clients(settings)), kinesis.directory)

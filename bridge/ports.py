@@ -157,6 +157,9 @@ class DeadLetters(Protocol):
         Raises UnavailableError without an answer in time, RefusedError where the topic cannot be written as it is.
         """
 
+    async def close(self) -> None:
+        """What is not confirmed by now is given up."""
+
 
 class ReplayMarks(Protocol):
     """Keeps in the dead-letter topic what became of its records."""

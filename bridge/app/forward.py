@@ -88,9 +88,7 @@ class ForwardLine:
         self._kafka = KafkaHealth(telemetry)
         interval_s = limits.commit_interval_s
         self._commits = Commits(lambda: self._source, self._lines, interval_s, telemetry, self._kafka.trouble)
-        self._parking = Parking(ports.dead_letters, telemetry)
-        self._parking.on_halt = self._halt
-        self._parking.on_progress = self._progressed
+        self._parking = Parking(ports.dead_letters, telemetry, self._halt, self._progressed)
         self._fair_share = FairShare(ports.offsets, route_topic, self._lines, self._streams)
         self._topic_watch = TopicWatch(ports.offsets, self._lines, self._halt)
         telemetry.gauges(self._samples)
@@ -101,11 +99,9 @@ class ForwardLine:
         """Works until cancelled, or until `stop` has ended."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            self._task(self._commits.run())
+            for part in (self._commits, self._fair_share, self._parking, self._topic_watch):
+                self._task(part.run())
             self._task(self._tick_forever())
-            self._task(self._fair_share.run())
-            self._task(self._parking.run())
-            self._task(self._topic_watch.run())
             self._task(observe_lag(self._ports.offsets, self._lines, self._clock, self._kafka.answers, self._kafka.trouble))
             await self._read_until_stopped()
             for task in self._running:
@@ -121,6 +117,7 @@ class ForwardLine:
             self._telemetry.log("warning", "drain_incomplete", unresolved=sum(line.unsettled for line in lines))
         if self._source is not None:
             await self._source.close()
+        await self._ports.dead_letters.close()
         return drained and committed
 
     async def _read_until_stopped(self) -> None:
@@ -284,8 +281,7 @@ class ForwardLine:
         waiting = [] if self._joined else ["kafka: not a member of the consumer group yet"]
         kafka = [f"kafka: {self._kafka.problem}"] if self._kafka.problem else []
         streams = [f"stream {stream.stream}: {stream.trouble}" for stream in self._streams.values() if stream.trouble]
-        parking = [f"dead letters: {self._parking.trouble}"] if self._parking.trouble else []
-        return [*kafka, *waiting, *streams, *parking]
+        return [*kafka, *waiting, *streams, *([f"dead letters: {self._parking.trouble}"] if self._parking.trouble else [])]
 
     def halts(self) -> Mapping[Partition, Halt]:
         """Partitions that stand still."""

@@ -37,7 +37,13 @@ class _Leaving:
 class Parking:
     """Parks what the partitions divert, in the order in which it comes; what cannot be parked halts its partition."""
 
-    def __init__(self, dead_letters: DeadLetters, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        dead_letters: DeadLetters,
+        telemetry: Telemetry,
+        on_halt: Callable[[PartitionLine, Halt], None],
+        on_progress: Callable[[], None],
+    ) -> None:
         self._dead_letters = dead_letters
         self._telemetry = telemetry
         self._waiting: deque[_Leaving] = deque()
@@ -45,8 +51,8 @@ class Parking:
         self._wake = asyncio.Event()
         self.trouble: str | None = None
         """Why nothing can be parked now, in a sentence."""
-        self.on_halt: Callable[[PartitionLine, Halt], None] = lambda line, halt: None
-        self.on_progress: Callable[[], None] = lambda: None
+        self._on_halt = on_halt
+        self._on_progress = on_progress
 
     def divert(self, line: PartitionLine, batch: MappedBatch, source: SourceBatch) -> None:
         """The rows of a batch that are not sent. `source` is what it was mapped from."""
@@ -135,8 +141,8 @@ class Parking:
         (leaving,) = letters
         _out(leaving)
         detail = f"{leaving.letter.reason}: {leaving.letter.detail}; and it cannot be parked: {problem}"
-        self.on_halt(leaving.line, Halt("dead_letters", leaving.letter.offset, detail, leaving.letter.timestamp_ms))
-        self.on_progress()
+        self._on_halt(leaving.line, Halt("dead_letters", leaving.letter.offset, detail, leaving.letter.timestamp_ms))
+        self._on_progress()
         return ()
 
     def _parked(self, letters: Iterable[_Leaving]) -> None:
@@ -147,7 +153,7 @@ class Parking:
             parked[leaving.line.route, leaving.letter.reason] += 1
         for (route, reason), records in parked.items():
             self._telemetry.count("bridge_records_parked_total", records, route, reason)
-        self.on_progress()
+        self._on_progress()
 
     def _note(self, problem: str | None) -> None:
         if problem != self.trouble:

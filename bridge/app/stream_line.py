@@ -148,7 +148,8 @@ class StreamLine:
         mapped, rejection = mapper.map(unseen, line.lanes)
         line.tracker.admit(mapped)
         if mapped.diverted:
-            self._ready_parking().divert(line, mapped, unseen)
+            assert self.parking is not None, "a record is to be parked, and nothing can park it"
+            self.parking.divert(line, mapped, unseen)
         if mapped.hashed_keys:
             self._telemetry.count("bridge_keys_hashed_total", mapped.hashed_keys, line.route)
         line.read_rows += len(mapped)
@@ -289,11 +290,6 @@ class StreamLine:
         if self._scheduler is None:
             raise RuntimeError(f"{self.stream}: sending before its shards are known")
         return self._scheduler
-
-    def _ready_parking(self) -> Parking:
-        if self.parking is None:
-            raise RuntimeError(f"{self.stream}: a record is to be parked, and nothing can park it")
-        return self.parking
 
     def samples(self) -> list[Sample]:
         """Gauges of this stream."""

@@ -33,6 +33,8 @@ Event = Literal[
     "stream_recovered",
     "shard_map_replaced",
     "record_errors",
+    "dead_letters_trouble",
+    "dead_letters_recovered",
 ]
 
 
@@ -57,6 +59,21 @@ CATALOGUE = (
     ),
     MetricSpec("bridge_records_read_total", "counter", "Records read from Kafka.", ("route",)),
     MetricSpec("bridge_records_acked_total", "counter", "Records that Kinesis confirmed.", ("route",)),
+    MetricSpec(
+        "bridge_records_parked_total",
+        "counter",
+        "Records that Kafka confirmed in the dead-letter topic; repeated ones too.",
+        ("route", "reason"),
+    ),
+    MetricSpec(
+        "bridge_records_skipped_total", "counter", "Records left out because their policy says `skip`.", ("route", "reason")
+    ),
+    MetricSpec(
+        "bridge_keys_hashed_total",
+        "counter",
+        "Records whose key was too long and was hashed: it cannot be read back.",
+        ("route",),
+    ),
     MetricSpec(
         "bridge_partition_halted",
         "gauge",

@@ -66,6 +66,8 @@ def _show_settings(config: Path, settings: Settings) -> None:
 def _show_tried(tried: list[CheckResult]) -> None:
     for result in tried:
         verdict = "works" if result.problem is None else f"{'fails' if result.reachable else 'not reachable'}: {result.problem}"
+        if result.warning is not None:
+            verdict += f", but {result.warning}"
         typer.echo(f"{result.subject}: {verdict}")
 
 

@@ -1,6 +1,8 @@
 """What several commands share: the configuration file, the output format, and how a configuration error ends a command."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bridge.app.settings import Problem, Settings, SettingsError, load_settings, security_file_problems
+from bridge.core.errors import RefusedError, UnavailableError
 
 
 class ExitStatus(IntEnum):
@@ -55,6 +58,21 @@ def checked_settings(config: Path) -> Settings:
     if problem := check_client(settings):
         raise SettingsError([problem])
     return settings
+
+
+@contextmanager
+def exit_of_trouble() -> Iterator[None]:
+    """What Kafka (or Kinesis) did not do becomes a line on standard error and an exit status."""
+    try:
+        yield
+    except UnavailableError as error:
+        typer.echo(f"not reachable: {error}", err=True)
+        raise typer.Exit(ExitStatus.NOT_REACHABLE) from None
+    except RefusedError as error:
+        typer.echo(f"refused: {error}", err=True)
+        raise typer.Exit(ExitStatus.FAILED) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitStatus.INTERRUPTED) from None
 
 
 def problems_text(config: Path, problems: list[Problem], kind: str = "problem") -> str:

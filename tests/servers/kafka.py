@@ -183,9 +183,11 @@ def running_kafka(name: str = "kafka", *, own: bool = False, settings: Mapping[s
 
 
 @contextlib.contextmanager
-def running_secure_kafka(security: KafkaSecurity, name: str = "secure-kafka") -> Iterator[RunningKafka]:
+def running_secure_kafka(
+    security: KafkaSecurity, name: str = "secure-kafka", settings: Mapping[str, str] | None = None
+) -> Iterator[RunningKafka]:
     """Yields a Kafka with `kafka_security.LISTENERS` beside the open one, and the SCRAM user of that module."""
-    with _running(name, security.settings(), LISTENERS, scram_users({USER: PASSWORD})) as server:
+    with _running(name, {**security.settings(), **(settings or {})}, LISTENERS, scram_users({USER: PASSWORD})) as server:
         yield server
 
 

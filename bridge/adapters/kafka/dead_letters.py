@@ -13,7 +13,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from bridge.adapters.kafka.clients import KafkaClients
-from bridge.adapters.kafka.producing import Deliveries, RunningProducer
+from bridge.adapters.kafka.producing import RunningProducer
 from bridge.adapters.kafka.threads import SystemThreads, Threads
 from bridge.adapters.kafka.topics import KafkaTopics
 from bridge.core.delivery.dead_letters import Origin, TopicMessage, parked_message, replayed_message
@@ -115,16 +115,19 @@ class KafkaDeadLetters:
         except KafkaException as refused:
             error = refused.args[0]
         if error is not None:
-            if error.code() not in _OF_THE_RECORD:
+            if opened is None or opened.producer.broken or error.code() not in _OF_THE_RECORD:
                 await self._give_up(opened)
             raise self._explained(error, max(message.size for message in messages), opened)
 
     async def _deliver(self, opened: _Open, messages: Sequence[TopicMessage], now_ms: int) -> KafkaError | None:
-        deliveries = Deliveries(asyncio.get_running_loop(), len(messages))
-        for message in messages:
-            partition = message.origin.partition.number % opened.partitions
-            await opened.producer.produce(deliveries, self.topic.name, partition, message, now_ms)
-        return await deliveries.done
+        deliveries = opened.producer.deliveries(len(messages))
+        try:
+            for message in messages:
+                partition = message.origin.partition.number % opened.partitions
+                await opened.producer.produce(deliveries, self.topic.name, partition, message, now_ms)
+            return await deliveries.done
+        finally:
+            deliveries.done.cancel()  # where it is not done, nobody waits for it any more
 
     async def _ready(self) -> _Open:
         async with self._opening:
@@ -149,7 +152,7 @@ class KafkaDeadLetters:
                 f"(kafka-configs.sh --alter --topic {name} --add-config max.message.bytes={2 * size})"
             )
         if code in _FORBIDDEN:
-            return RefusedError(f"topic {name}: {error.str()}: allow Describe and Write on it")
+            return RefusedError(f"topic {name}: {error.str()}: allow Describe and allow Write on it")
         if code in _REFUSED:
             return RefusedError(f"topic {name}: it refuses a dead letter: {error.str()}: look at its settings and policies")
         complaint = opened.producer.complaint() if opened else None

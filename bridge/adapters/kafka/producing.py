@@ -3,8 +3,9 @@
 import asyncio
 import threading
 import time
+from contextlib import suppress
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from bridge.adapters.kafka.clients import LOOK_S, WatchedProducer
 from bridge.adapters.kafka.threads import Threads
@@ -12,6 +13,7 @@ from bridge.core.delivery.dead_letters import TopicMessage
 
 POLL_S = 0.5
 CLOSE_S = 10.0
+CLOSED = KafkaError(KafkaError._DESTROY, "the producer was closed")
 
 
 class Deliveries:
@@ -27,12 +29,20 @@ class Deliveries:
         """Called by the producer's thread."""
         self._missing -= 1
         self._error = self._error or error
-        if not self._missing and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._settle)
+        if not self._missing:
+            self._end(self._error)
 
-    def _settle(self) -> None:
+    def fail(self, error: KafkaError) -> None:
+        """Called by the producer's thread: no more reports will come."""
+        self._end(self._error or error)
+
+    def _end(self, error: KafkaError | None) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settle, error)
+
+    def _settle(self, error: KafkaError | None) -> None:
         if not self.done.done():  # nobody waits any more
-            self.done.set_result(self._error)
+            self.done.set_result(error)
 
 
 class RunningProducer:
@@ -41,6 +51,9 @@ class RunningProducer:
     def __init__(self, producer: WatchedProducer, threads: Threads, name: str) -> None:
         self.outdated = False
         """Whether it has to be made anew, because files have changed since Kafka refused it."""
+        self.broken: KafkaError | None = None
+        """What ended the client for good, such as that it may write nothing and so may not be idempotent."""
+        self._waiting: set[Deliveries] = set()
         self._loop = asyncio.get_running_loop()
         self._producer = producer
         self._room = asyncio.Event()
@@ -53,25 +66,41 @@ class RunningProducer:
         """What the client last said is wrong."""
         return self._producer.complaint()
 
+    def deliveries(self, count: int) -> Deliveries:
+        """For so many messages."""
+        found = Deliveries(self._loop, count)
+        self._waiting.add(found)
+        found.done.add_done_callback(lambda _: self._waiting.discard(found))
+        if self.broken is not None:
+            found.fail(self.broken)
+        return found
+
     async def produce(self, deliveries: Deliveries, topic: str, partition: int, message: TopicMessage, at_ms: int) -> None:
         """Hands one message to the client; waits while its queue is full. Raises KafkaException."""
-        while True:
-            try:
-                self._producer.produce(
-                    topic,
-                    key=message.key,
-                    value=message.value,
-                    headers=message.headers,  # type: ignore[arg-type] # mypy: a list is of one type
-                    partition=partition,
-                    timestamp=at_ms,
-                    on_delivery=deliveries.report,
-                )
-            except BufferError:
-                self._room.clear()
-                self._wants_room = True
-                await self._room.wait()
-            else:
-                return
+        while not self._accepts(deliveries, topic, partition, message, at_ms):
+            self._room.clear()
+            self._wants_room = True
+            await self._room.wait()
+
+    def _accepts(self, deliveries: Deliveries, topic: str, partition: int, message: TopicMessage, at_ms: int) -> bool:
+        """Whether there was room for it."""
+        if self.broken is not None:
+            raise KafkaException(self.broken)
+        try:
+            self._producer.produce(
+                topic,
+                key=message.key,
+                value=message.value,
+                headers=message.headers,  # type: ignore[arg-type] # mypy: a list is of one type
+                partition=partition,
+                timestamp=at_ms,
+                on_delivery=deliveries.report,
+            )
+        except BufferError:
+            return False
+        except RuntimeError as error:  # closed in this moment
+            raise KafkaException(CLOSED) from error
+        return True
 
     async def close(self) -> None:
         """Gives up what is not delivered, so that nothing of it appears later than we say."""
@@ -79,15 +108,30 @@ class RunningProducer:
         await asyncio.to_thread(self._thread.join, CLOSE_S)
 
     def _run(self) -> None:
+        ended = CLOSED
+        try:
+            self._serve()
+        except KafkaException as error:
+            ended = error.args[0]
+        self.broken = ended
+        for deliveries in list(self._waiting):
+            deliveries.fail(ended)
+        self._give_room()
+        with suppress(KafkaException):  # it says again what ended it
+            self._producer.purge()
+            self._producer.poll(0)
+        self._producer.close()
+
+    def _serve(self) -> None:
         look_at = time.monotonic()
         while not self._closing.is_set():
             self._producer.poll(POLL_S)
             if time.monotonic() >= look_at:
                 self.outdated = self._producer.outdated()
                 look_at = time.monotonic() + LOOK_S
-            if self._wants_room and not self._loop.is_closed():
-                self._wants_room = False
-                self._loop.call_soon_threadsafe(self._room.set)
-        self._producer.purge()
-        self._producer.poll(0)
-        self._producer.close()
+            self._give_room()
+
+    def _give_room(self) -> None:
+        if self._wants_room and not self._loop.is_closed():
+            self._wants_room = False
+            self._loop.call_soon_threadsafe(self._room.set)

@@ -115,10 +115,10 @@ class KafkaTopics(KafkaAdmin):
 
 def creation_refused(definition: TopicDefinition, error: KafkaError) -> BridgeError:
     """What keeps the topic from being made, and what to do about it."""
-    reason = f"topic {definition.name} does not exist, and creating it failed: {error.str()}"
+    reason = f"topic {definition.name} is not there, or may not be described, and creating it failed: {error.str()}"
     if error.code() not in LASTING_REFUSALS:
         return UnavailableError(reason)
-    return RefusedError(f"{reason}. Create it by hand, or allow the bridge to: {definition.by_hand()}")
+    return RefusedError(f"{reason}. Allow Describe and Write on it, and Create, or create it by hand: {definition.by_hand()}")
 
 
 def _describe(client: Any, topic: str) -> Any:  # noqa: ANN401 - as the client's

@@ -2,25 +2,39 @@
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from bridge.app.routing import route_of
 from bridge.app.settings import Settings
 from bridge.app.settings.route import TOPIC_PLACEHOLDER
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import Partition
-from bridge.ports import GroupDirectory, ShardDirectory
+from bridge.ports import GroupDirectory, ShardDirectory, TopicDirectory
+
+COMPACTED = (
+    "its null values are deletions, and each of them will be parked (on_tombstone: park is the default): decide it for this "
+    "route, such as send_empty where its consumers read no bytes as a deletion, or park to keep it so"
+)
 
 
 @dataclass(slots=True, frozen=True)
 class CheckResult:
-    """One thing that was tried. `problem` is None where it worked; `reachable` is False where nothing answered at all."""
+    """One thing that was tried. `problem` is None where it worked; `reachable` is False where nothing answered at all.
+
+    `warning` is what to think about where it worked.
+    """
 
     subject: str
     problem: str | None = None
     reachable: bool = True
+    warning: str | None = None
 
 
-async def check_online(settings: Settings, kafka: GroupDirectory, kinesis: ShardDirectory) -> list[CheckResult]:
+class Kafka(GroupDirectory, TopicDirectory, Protocol):
+    """What is asked of Kafka."""
+
+
+async def check_online(settings: Settings, kafka: Kafka, kinesis: ShardDirectory) -> list[CheckResult]:
     """Tries topics, group, streams and the permission to write, each by an empty-effect call."""
     brokers = f"kafka.bootstrap_servers {settings.kafka.bootstrap_servers}"
     try:
@@ -31,6 +45,7 @@ async def check_online(settings: Settings, kafka: GroupDirectory, kinesis: Shard
     else:
         topics = {p.topic for p in partitions}
         results = [CheckResult(brokers), *await _check_kafka(settings, kafka, partitions)]
+        results += [*await _check_compacted(settings, kafka, topics), *await _check_dead_letters(settings, kafka)]
     return [*results, *await _check_kinesis(settings, kinesis, topics)]
 
 
@@ -47,6 +62,30 @@ async def _check_kafka(settings: Settings, kafka: GroupDirectory, partitions: Se
             first = next(p for p in partitions if p.topic == topic)
             results.append(await _tried(f"{where}: read {first}", kafka.try_to_read(first)))
     return results
+
+
+async def _check_compacted(settings: Settings, kafka: TopicDirectory, topics: set[str]) -> list[CheckResult]:
+    """In a compacted topic a null value is a deletion, so what becomes of it wants a decision."""
+    undecided = {topic for topic in topics if _leaves_tombstones_open(settings, topic)}
+    try:
+        found = await kafka.settings_of(undecided)
+    except UnavailableError as error:
+        return [CheckResult("cleanup.policy of the topics", str(error), reachable=False)]
+    compacted = sorted(topic for topic, values in found.items() if "compact" in values.get("cleanup.policy", ""))
+    return [CheckResult(f"topic {topic}: cleanup.policy compact", warning=COMPACTED) for topic in compacted]
+
+
+def _leaves_tombstones_open(settings: Settings, topic: str) -> bool:
+    route = route_of(settings, topic)
+    return route is not None and "on_tombstone" not in route.model_fields_set
+
+
+async def _check_dead_letters(settings: Settings, kafka: TopicDirectory) -> list[CheckResult]:
+    if not settings.may_park:
+        return []
+    topic = settings.dead_letter_topic
+    trying = kafka.try_to_park(topic, lambda name: route_of(settings, name) is not None)
+    return [await _tried(f"topic {topic}: park records there", trying)]
 
 
 async def _check_kinesis(settings: Settings, kinesis: ShardDirectory, topics: set[str]) -> list[CheckResult]:

@@ -59,6 +59,9 @@ class DeadLetterTopic:
             raise self.answers.pop(0)
         self.letters += letters
 
+    async def close(self) -> None:
+        """There is nothing to close."""
+
 
 class LoopClock:
     def monotonic(self) -> float:
@@ -77,10 +80,15 @@ class Stream:
         self.stream = StreamLine("stream", ports, self.telemetry, limits, 1.0, asyncio.Semaphore(8), KeyCache())
         self.halts: list[tuple[PartitionLine, Halt]] = []
         self.dead_letters = DeadLetterTopic()
-        self.stream.parking = self.parking = Parking(self.dead_letters, self.telemetry)
-        self.stream.on_halt = self.parking.on_halt = self._halt
+        self.progressed = 0
+        self.parking = Parking(self.dead_letters, self.telemetry, self._halt, self._progress)
+        self.stream.parking = self.parking
+        self.stream.on_halt = self._halt
         self.line = new_line()
         self.stream.attach(self.line, SPEC)
+
+    def _progress(self) -> None:
+        self.progressed += 1
 
     def _halt(self, line: PartitionLine, halt: Halt) -> None:
         if line.stand_still(halt):
