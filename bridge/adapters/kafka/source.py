@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from bridge.adapters.kafka.columns import events_of, is_record_or_end
 from bridge.adapters.kafka.commit_under_way import CommitUnderWay
 from bridge.adapters.kafka.handover import Handover
-from bridge.adapters.kafka.topic_ids import TopicIds
+from bridge.adapters.kafka.topic_ids import TopicIds, ids_beside
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
 from bridge.core.delivery.lanes import ROW_BYTES
 from bridge.core.errors import UnavailableError
@@ -204,7 +204,7 @@ class KafkaSource:
         ours = [Partition(p.topic, p.partition) for p in partitions]
         topics = {p.topic for p in partitions}
         slices = {topic: _slices(topic, committed) for topic in topics}
-        ids = self._topic_ids.of({t: [decode(c.metadata).topic_id for p, c in committed.items() if p.topic == t] for t in topics})
+        ids = self._topic_ids.of(ids_beside(committed))
         fresh = [partition for partition in ours if committed[partition].offset < 0]
         grown = [partition for partition in fresh if partition.number >= slices[partition.topic]]
         start = dict(self._start_offsets([p for p in fresh if p not in grown], grown)) if fresh else {}

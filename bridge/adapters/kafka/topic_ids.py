@@ -3,6 +3,11 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
+from confluent_kafka import TopicPartition
+
+from bridge.core.delivery.commit_metadata import decode
+from bridge.core.records import Partition
+
 Ask = Callable[[Collection[str]], Mapping[str, str]]
 """Kafka's ids of topics; those are left out of which it tells none. Blocking; raises KafkaException."""
 
@@ -38,3 +43,11 @@ class TopicIds:
         if begun is not None:
             self._had[topic] = begun
         return TopicId(now, begun)
+
+
+def ids_beside(committed: Mapping[Partition, TopicPartition]) -> dict[str, list[str | None]]:
+    """Of each topic: the ids that stand beside committed offsets."""
+    ids: dict[str, list[str | None]] = {}
+    for partition, answer in committed.items():
+        ids.setdefault(partition.topic, []).append(decode(answer.metadata).topic_id)
+    return ids
