@@ -200,8 +200,8 @@ class TopicDirectory(Protocol):
     async def settings_of(self, topics: Collection[str]) -> Mapping[str, Mapping[str, str]]:
         """The settings of these topics; those that may not be read are left out."""
 
-    async def try_to_park(self, topic: str, wanted: Callable[[str], bool]) -> None:
-        """Tries whether the dead-letter topic can be written, or could be made; writes and makes nothing.
+    async def try_to_park(self, bridge: str, wanted: Callable[[str], bool]) -> None:
+        """Tries whether the dead-letter topic of this bridge can be written, or could be made; writes and makes nothing.
 
         `wanted` tells the topics whose records it would have to hold. Raises RefusedError.
         """

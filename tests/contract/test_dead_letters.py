@@ -141,12 +141,12 @@ async def test_whether_the_topic_could_be_made(dlq, broker, topic, differs):
     def made() -> Any:
         return dlq.topics.partitions_in(dlq.of.name)
 
-    await dlq.topics.try_to_park(dlq.of.name, dlq.of.wanted)
+    await dlq.topics.try_to_park(dlq.of.bridge, dlq.of.wanted)
     assert not await made()
     await dlq.letters.park([letter(topic, 0, 0)])
-    await dlq.topics.try_to_park(dlq.of.name, dlq.of.wanted)
+    await dlq.topics.try_to_park(dlq.of.bridge, dlq.of.wanted)
     assert len(await dlq.entries()) == 1
-    impossible = "x" * 260 + ".dlq"
+    impossible = "x" * 260
     if broker.kind == "kafka":
         with pytest.raises(RefusedError, match=r"kafka-topics.sh --create --topic x+\.dlq --partitions 4 --config"):
             await dlq.topics.try_to_park(impossible, dlq.of.wanted)

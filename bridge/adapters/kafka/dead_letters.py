@@ -32,7 +32,7 @@ OWNED: dict[str, Any] = {
     "delivery.timeout.ms": int(DELIVERY_S * 1000),
     "message.max.bytes": 1_000_000_000,  # the topic's own limit is what counts
     "queue.buffering.max.messages": 10_000,
-    "queue.buffering.max.kbytes": 32 * 1024,
+    "queue.buffering.max.kbytes": 128 * 1024,  # more than a broker takes in one request (socket.request.max.bytes)
 }
 TUNING: dict[str, Any] = {
     "linger.ms": 5,

@@ -14,7 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from bridge.adapters.kafka.admin import TIMEOUT_S, KafkaAdmin
 from bridge.core.errors import BridgeError, RefusedError, UnavailableError
-from bridge.core.topics import TopicDefinition, dead_letters_definition
+from bridge.core.topics import TopicDefinition, dead_letter_topic, dead_letters_definition
 
 RECORD_BYTES_DEFAULT = 1024 * 1024 + 12
 """Kafka's default of `max.message.bytes`."""
@@ -81,12 +81,12 @@ class KafkaTopics(KafkaAdmin):
             "and Write on it"
         )
 
-    async def try_to_park(self, topic: str, wanted: Callable[[str], bool]) -> None:
+    async def try_to_park(self, bridge: str, wanted: Callable[[str], bool]) -> None:
         """See `TopicDirectory`."""
+        topic = dead_letter_topic(bridge)
         if not await asyncio.to_thread(self._has_controller):
             return
         if not await self.partitions_in(topic):
-            bridge = topic.rpartition(".")[0]
             await self._create(await self.dead_letters(bridge, wanted), validate_only=True)
             return
         (answer,) = (await self._all(lambda client: _describe(client, topic))).values()

@@ -83,9 +83,8 @@ def _leaves_tombstones_open(settings: Settings, topic: str) -> bool:
 async def _check_dead_letters(settings: Settings, kafka: TopicDirectory) -> list[CheckResult]:
     if not settings.may_park:
         return []
-    topic = settings.dead_letter_topic
-    trying = kafka.try_to_park(topic, lambda name: route_of(settings, name) is not None)
-    return [await _tried(f"topic {topic}: park records there", trying)]
+    trying = kafka.try_to_park(settings.name, lambda topic: route_of(settings, topic) is not None)
+    return [await _tried(f"topic {settings.dead_letter_topic}: park records there", trying)]
 
 
 async def _check_kinesis(settings: Settings, kinesis: ShardDirectory, topics: set[str]) -> list[CheckResult]:
