@@ -32,6 +32,8 @@ class Anew:
         self._topics: set[str] = set()
         self._streams: set[str] = set()
         self._deleted: set[Place] = set()
+        self.stops: dict[Place, dict[int, str]] = {}
+        """Records at which a policy stops their partition, by offset: the reason."""
         self._halted_since: dict[tuple[str, Partition], float] = {}
 
     # -- what happens
@@ -92,6 +94,9 @@ class Anew:
         offset, metadata = (point.offset, decode(point.metadata)) if point else (0, CommitMetadata())
         halts = [halt for replica in replicas for partition, halt in _halts(replica) if partition == Partition(*place)]
         if halts:
+            stopped = self.stops.get(place, {})
+            if all(stopped.get(offset) == halt.reason for halt in halts):
+                return True
             lost = offset < log.start or place[0] in self._topics or self._stream_of[place[0]] in self._streams
             return lost and all(halt.reason in self._reasons(place) for halt in halts)
         return offset >= log.end and self._is_of_now(place[0], metadata)

@@ -12,13 +12,21 @@ from typing import Any, NamedTuple
 import orjson
 from pybase64 import b64decode
 
+from bridge.core.delivery.aggregation import MAGIC
+from bridge.core.delivery.deaggregation import Delivered, decode_aggregate, delivered_by_kcl
 from bridge.core.quotas import REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX, SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
 from bridge.embedded.call_timeline import Reply
+from bridge.embedded.shard import Shard
 from tests.simulation.kinesis import Kinesis
+from tests.simulation.odd_records import TOMBSTONE_KEY
 from tests.simulation.process import Process
 
 FRESH_SHARD_S = 1.5
 """After a process has seen the shards anew: what it sent by the old map is still in the window."""
+
+
+NESTED = "a value that looks like an aggregate"
+"""Lane of such records: nothing but themselves."""
 
 
 class Origin(NamedTuple):
@@ -32,6 +40,26 @@ class Origin(NamedTuple):
 def value_of(origin: Origin, lane: str, padding: int) -> bytes:
     """A record's value, which says where it comes from and which lane it is of."""
     return f"{origin.topic}/{origin.partition}/{origin.offset}/{lane}/".encode() + b"x" * padding
+
+
+def records_of(data: bytes, partition_key: str, shard: Shard) -> list[tuple[Origin, str]]:
+    """What a KCL application is given of one Kinesis record: origins and lanes of the records that are of the bridge."""
+    if data[:4] != MAGIC and data:
+        found = origin_of(data)
+        return [found] if found else []
+    given = delivered_by_kcl(data, partition_key, shard.start_hash_key, shard.end_hash_key)
+    return [found for record in given if (found := _record(record))]
+
+
+def _record(record: Delivered) -> tuple[Origin, str] | None:
+    if not record.data and record.partition_key.startswith(TOMBSTONE_KEY):
+        topic, partition, offset = record.partition_key.removeprefix(TOMBSTONE_KEY).split("/")
+        return Origin(topic, int(partition), int(offset)), record.partition_key
+    if record.data[:4] != MAGIC:
+        return origin_of(record.data)
+    inside = decode_aggregate(record.data)  # a user's own value, which KCL has left as it is
+    found = origin_of(inside.datas[0]) if inside is not None else None
+    return (found[0], NESTED) if found else None
 
 
 def origin_of(value: bytes) -> tuple[Origin, str] | None:
@@ -67,12 +95,20 @@ class Laws:
     acked: set[Origin] = field(default_factory=set)
     """Records of which a process was told that they are stored."""
     _seen: dict[tuple[str, str], int] = field(default_factory=dict)
+    _shards: dict[tuple[str, str], Shard] = field(default_factory=dict)
+    """Also of streams that are deleted: an answer may still be on its way."""
     _last_of_lane: dict[tuple[str, int, str], int] = field(default_factory=dict)
     _sent: dict[tuple[str, str], deque[tuple[float, int, int]]] = field(default_factory=lambda: defaultdict(deque))
     shares: dict[str, float] = field(default_factory=dict)
     """Part of each stream's shards that the configuration allows."""
     unordered: set[str] = field(default_factory=set)
     """Topics without order."""
+    nested: set[Origin] = field(default_factory=set)
+    """Values that look like aggregates."""
+    left_out: set[Origin] = field(default_factory=set)
+    """Records that the configuration leaves out, or that nothing tells apart when they have arrived."""
+    parked: set[Origin] = field(default_factory=set)
+    """Records that the dead-letter topic holds."""
     damaged: bool = False
     """Whether faults are on that make the service itself change the order of what it stores."""
 
@@ -86,21 +122,21 @@ class Laws:
         for stream in self.kinesis.model.streams.all(self.kinesis.world.wall()):
             for shard in stream.shards:
                 place = self._seen.get((stream.name, shard.shard_id), 1)
+                self._shards[stream.name, shard.shard_id] = shard
                 if shard.next_place > place:
                     self._seen[stream.name, shard.shard_id] = shard.next_place
                     for at in range(place, shard.next_place):
-                        self._stored(shard.data_at(at))
+                        for origin, lane in records_of(shard.data_at(at), shard.partition_key_at(at), shard):
+                            self._stored(origin, lane)
 
     def forget_stream(self, name: str) -> None:
         """It was deleted: one of its name begins with nothing."""
         self._seen = {place: seen for place, seen in self._seen.items() if place[0] != name}
 
-    def _stored(self, value: bytes) -> None:
-        found = origin_of(value)
-        if found is None:
-            return
-        origin, lane = found
+    def _stored(self, origin: Origin, lane: str) -> None:
         self.stored[origin] += 1
+        if origin in self.nested and lane != NESTED:
+            self.breaks("L1", f"{origin} is a value that looks like an aggregate, and KCL opens it")
         if self.stored[origin] > 1 or origin.topic in self.unordered:
             return
         place = (origin.topic, origin.partition, lane)
@@ -153,8 +189,10 @@ class Laws:
         if reply.status != 200:
             return
         for record, entry in zip(members["Records"], orjson.loads(reply.content)["Records"], strict=True):
-            if "SequenceNumber" in entry and (found := origin_of(b64decode(record["Data"]))):
-                self.acked.add(found[0])
+            if "SequenceNumber" in entry:
+                shard = self._shards[members["StreamName"], entry["ShardId"]]
+                records = records_of(b64decode(record["Data"]), record["PartitionKey"], shard)
+                self.acked.update(origin for origin, _ in records)
 
     # -- L1, as offsets are committed
 
@@ -162,7 +200,7 @@ class Laws:
         """These offsets, which have records, stand below what is committed now."""
         for offset in offsets:
             origin = Origin(topic, partition, offset)
-            if origin not in self.acked:
+            if origin not in self.acked and origin not in self.left_out and origin not in self.parked:
                 what = "Kinesis has it, but nobody was told" if self.stored[origin] else "it is not in Kinesis"
                 self.breaks("L1", f"{topic}-{partition} is committed up to {upto}, but offset {offset} is not acked: {what}")
                 return

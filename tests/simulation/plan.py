@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tests.simulation.odd_records import Odd, odd_of, policies_of
+
 RUN_S = (15.0, 45.0)
 """So long records are produced and faults are on, in virtual seconds."""
 
@@ -57,6 +59,7 @@ class Plan:
     topics: tuple[Topic, ...]
     bursts: tuple[Burst, ...]
     holes: tuple[tuple[float, str, int, int], ...]
+    odd: tuple[Odd, ...]
     faults: tuple[Fault, ...]
     ends_at: float
 
@@ -70,7 +73,7 @@ def plan_of(seed: int) -> Plan:
     chance = random.Random(f"{seed}/plan")
     ends_at = chance.uniform(*RUN_S)
     streams = {f"stream-{i}": chance.randint(1, 4) for i in range(chance.choice((1, 1, 1, 2)))}
-    topics = _topics(chance, streams)
+    topics = tuple(_with_format(seed, topic) for topic in _topics(chance, streams))
     replicas = chance.choice((1, 2, 2, 3))
     bursts = tuple(_bursts(random.Random(f"{seed}/records"), topics, ends_at))
     return Plan(
@@ -86,6 +89,7 @@ def plan_of(seed: int) -> Plan:
         topics=topics,
         bursts=bursts,
         holes=tuple(_holes(random.Random(f"{seed}/holes"), topics, ends_at)),
+        odd=tuple(odd_of(random.Random(f"{seed}/odd"), {topic.name: topic.partitions for topic in topics}, ends_at)),
         faults=tuple(_faults(seed, topics, bursts, replicas, ends_at)),
         ends_at=ends_at,
     )
@@ -106,6 +110,17 @@ def _topics(chance: random.Random, streams: Mapping[str, int]) -> tuple[Topic, .
         route["null_key"] = chance.choice(("spread", "partition"))
         topics.append(Topic(f"topic-{i}", chance.randint(1, 6), stream, route))
     return tuple(topics)
+
+
+def _with_format(seed: int, topic: Topic) -> Topic:
+    """Whether its records travel in aggregates, and what becomes of those that do not fit."""
+    chance = random.Random(f"{seed}/format/{topic.name}")
+    route = {**topic.route, **policies_of(chance)}
+    if chance.random() < 0.4:
+        route["format"] = "aggregated"
+        route["aggregate_bytes_max"] = chance.choice(("1KiB", "4KiB", "50KiB"))
+        route["aggregate_records_max"] = chance.choice((1, 3, 50, 500))
+    return topic._replace(route=route)
 
 
 def _bursts(chance: random.Random, topics: tuple[Topic, ...], ends_at: float) -> list[Burst]:

@@ -15,6 +15,9 @@ from tests.simulation.kafka.clients import SimKafkaClients
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kinesis import Kinesis
 from tests.simulation.laws import Broken, Laws, Origin, origin_of, value_of
+from tests.simulation.odd_records import Odd, content_of, fate_of, reason_of
+from tests.simulation.parked import TOPIC as DEAD_LETTERS
+from tests.simulation.parked import DeadLetterTopic
 from tests.simulation.plan import OF_CLUSTER, Fault, Plan
 from tests.simulation.process import Process
 from tests.simulation.replica import GROUP, LINES_KEPT, Replica
@@ -80,6 +83,7 @@ class Run:
         self.cluster.settings.initial_rebalance_delay_s = 0.5
         self.cluster.timeline.on_earlier = self._advance_at
         self.anew = Anew(plan, self.cluster, self.kinesis)
+        self.dead_letters = DeadLetterTopic(self.cluster, self.laws)
         self._offsets: dict[tuple[str, int], list[int]] = {}
         self._checked: dict[tuple[str, int], int] = {}
         self._prepare()
@@ -99,6 +103,8 @@ class Run:
         self.cluster.on_commit_stored.append(self._committed)
         for burst in self.plan.bursts:
             self.world.call_at(burst.at, partial(self._produce, burst.topic, burst.records))
+        for odd in self.plan.odd:
+            self.world.call_at(odd.at, partial(self._produce_odd, odd))
         for at, name, number, count in self.plan.holes:
             self.world.call_at(at, partial(self.cluster.append_hole, name, number, count))
         for fault in self.plan.faults:
@@ -119,6 +125,27 @@ class Run:
             value = value_of(Origin(called, partition, offset), lane, padding)
             self.cluster.produce(name, partition, [(key, value)], int(self.world.wall() * 1000))
             self._offsets.setdefault((called, partition), []).append(offset)
+
+    def _produce_odd(self, odd: Odd) -> None:
+        """A record that does not fit. What the configuration says becomes of it, the laws are told."""
+        route = next(topic.route for topic in self.plan.topics if topic.name == odd.topic)
+        called, offset = self.anew.name_of(odd.topic), self.end_of((odd.topic, odd.partition))
+        origin = Origin(called, odd.partition, offset)
+        lane = "partition" if route["ordering"] == "partition" else f"odd {odd.kind}"
+        key, value = content_of(odd.kind, "/".join(map(str, origin)), value_of(origin, lane, 0))
+        self.cluster.produce(odd.topic, odd.partition, [(key, value)], int(self.world.wall() * 1000))
+        self._offsets.setdefault((called, odd.partition), []).append(offset)
+        self.injected[f"odd_{odd.kind}"] += 1
+        fate = fate_of(odd.kind, route)
+        by_key = route["partition_key"] == "key" and not route["carry_origin"]
+        if odd.kind == "looks_aggregated":
+            self.laws.nested.add(origin)
+        if fate == "skip" or (fate == "arrive" and odd.kind == "tombstone" and not by_key):
+            self.laws.left_out.add(origin)
+        if fate == "stop":
+            self.anew.stops.setdefault((odd.topic, odd.partition), {})[offset] = reason_of(odd.kind)
+        if fate == "park":
+            self.dead_letters.expect(Origin(odd.topic, odd.partition, offset), origin, (key, value))
 
     def _inject(self, fault: Fault) -> None:
         if self.world.now < self.plan.ends_at:
@@ -169,6 +196,7 @@ class Run:
             topic
         ):  # nobody can carry any more what that topic had; at the end its partitions are halted
             return
+        self.dead_letters.look()
         checked = self._checked.get((called, partition), 0)
         offsets = self._offsets.get((called, partition), [])
         below = [o for o in offsets if checked <= o < offset]
@@ -245,7 +273,7 @@ class Run:
     def _behind(self) -> Iterable[tuple[str, int, int, int]]:
         committed = self.cluster.committed(GROUP)
         for place, log in self.cluster.logs.items():
-            if not self.anew.is_settled(place, self.replicas):
+            if place[0] != DEAD_LETTERS and not self.anew.is_settled(place, self.replicas):
                 yield *place, committed[place].offset if place in committed else 0, log.end
 
     def _missing(self) -> str:
