@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from tests.simulation.minimise import minimised
+from tests.simulation.odd_records import KINDS as ODD_KINDS
 from tests.simulation.plan import KINDS, plan_of
 from tests.simulation.run import simulate
 
@@ -95,7 +96,7 @@ def sweep(seeds: list[int], jobs: int, fewest_of_each: int) -> int:
                     print(f"seed {verdict.seed}: {verdict.broken[1]}", flush=True)
     injected = sum((verdict.injected for verdict in verdicts), Counter[str]())
     print(f"\n{'fault':34} {'injected':>10}")
-    for kind in KINDS:
+    for kind in (*KINDS, *sorted({f"odd_{kind}" for kind in ODD_KINDS})):
         print(f"{kind:34} {injected[kind]:10}")
     failed = sorted(verdict.seed for verdict in verdicts if verdict.broken)
     seconds = time.monotonic() - began

@@ -97,6 +97,8 @@ class Anew:
             stopped = self.stops.get(place, {})
             if all(stopped.get(offset) == halt.reason for halt in halts):
                 return True
+            if all(halt.reason == "dead_letters" for halt in halts):
+                return self._cluster.counts["refuse_produces"] > 0
             lost = offset < log.start or place[0] in self._topics or self._stream_of[place[0]] in self._streams
             return lost and all(halt.reason in self._reasons(place) for halt in halts)
         return offset >= log.end and self._is_of_now(place[0], metadata)

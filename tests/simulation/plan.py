@@ -76,6 +76,7 @@ def plan_of(seed: int) -> Plan:
     topics = tuple(_with_format(seed, topic) for topic in _topics(chance, streams))
     replicas = chance.choice((1, 2, 2, 3))
     bursts = tuple(_bursts(random.Random(f"{seed}/records"), topics, ends_at))
+    odds = tuple(odd_of(random.Random(f"{seed}/odd"), {topic.name: topic.partitions for topic in topics}, ends_at))
     return Plan(
         seed=seed,
         replicas=replicas,
@@ -89,8 +90,8 @@ def plan_of(seed: int) -> Plan:
         topics=topics,
         bursts=bursts,
         holes=tuple(_holes(random.Random(f"{seed}/holes"), topics, ends_at)),
-        odd=tuple(odd_of(random.Random(f"{seed}/odd"), {topic.name: topic.partitions for topic in topics}, ends_at)),
-        faults=tuple(_faults(seed, topics, bursts, replicas, ends_at)),
+        odd=odds,
+        faults=tuple(_faults(seed, topics, bursts, odds, replicas, ends_at)),
         ends_at=ends_at,
     )
 
@@ -160,10 +161,12 @@ def _holes(chance: random.Random, topics: tuple[Topic, ...], ends_at: float) -> 
     return [(chance.uniform(0, ends_at), *chance.choice(every), chance.randint(1, 5)) for _ in range(chance.randint(0, 6))]
 
 
-def _faults(seed: int, topics: tuple[Topic, ...], bursts: tuple[Burst, ...], replicas: int, ends_at: float) -> list[Fault]:
+def _faults(
+    seed: int, topics: tuple[Topic, ...], bursts: tuple[Burst, ...], odds: tuple[Odd, ...], replicas: int, ends_at: float
+) -> list[Fault]:
     chance = random.Random(f"{seed}/faults")
     count = chance.choice((0, 1, 1, 2, 4, 8, 12, 16))
-    kinds = [chance.choice([kind for kind in KINDS if kind not in ANEW]) for _ in range(count)]
+    kinds = [chance.choice([kind for kind in KINDS if kind not in (*ANEW, *OF_DEAD_LETTERS)]) for _ in range(count)]
     seldom = random.Random(f"{seed}/anew")
     kinds += [seldom.choice(ANEW)] if seldom.random() < ANEW_PART else []
     faults = []
@@ -173,6 +176,11 @@ def _faults(seed: int, topics: tuple[Topic, ...], bursts: tuple[Burst, ...], rep
         # Half of them where something is going on.
         busy = own.choice(bursts).at + own.uniform(0.0, 1.5) if bursts and own.random() < 0.5 else own.uniform(0.5, ends_at)
         faults.append(Fault(busy, kind, KINDS[kind](context)))
+    for i, odd in enumerate(odds):
+        own = random.Random(f"{seed}/faults/odd/{i}")
+        if own.random() < 0.3:
+            kind = own.choice(OF_DEAD_LETTERS)
+            faults.append(Fault(max(0.0, odd.at - 0.1), kind, KINDS[kind](Context(own, topics, (), replicas))))
     return sorted(faults, key=lambda fault: fault.at)
 
 
@@ -219,6 +227,9 @@ def _of_topic(context: Context) -> dict[str, Any]:
 _OFTEN = (0.05, 0.5)
 _SOME_S = (0.5, 8.0)
 
+OF_DEAD_LETTERS = ("refuse_produces", "unanswered_produces")
+"""Those that come with a record that does not fit."""
+
 OF_CLUSTER = (
     "refuse_commits",
     "unanswered_commits",
@@ -227,6 +238,7 @@ OF_CLUSTER = (
     "short_batches",
     "slow_fetches",
     "small_fetches",
+    *OF_DEAD_LETTERS,
 )
 """Those that the cluster has a probability for, under the same name."""
 

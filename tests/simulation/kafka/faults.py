@@ -36,6 +36,11 @@ class Faults:
     """Messages of a partition that left, or came anew, during a call are handed over with that call all the same."""
     late_messages: float = 0.0
     """A few messages that were fetched before a pause come after it."""
+    refuse_produces: float = 0.0
+    """Records that are produced are refused for good, with `produce_refusal`."""
+    produce_refusal: int = KafkaError.TOPIC_AUTHORIZATION_FAILED
+    unanswered_produces: float = 0.0
+    """The connection breaks in place of the answer; every other time what was produced is stored. The client tries again."""
     counts: Counter[str] = field(default_factory=Counter)
 
     def happens(self, name: str) -> bool:

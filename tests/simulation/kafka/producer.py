@@ -104,9 +104,17 @@ class SimProducer:
         self._wire.send(self._store, self._answered, self._lost)
 
     def _store(self, reply: Callable[[list[SimMessage | KafkaError]], None]) -> None:
-        if self._stored is None:
+        faults = self._cluster.faults
+        if self._stored is None and faults.happens("refuse_produces"):
+            reply([error(faults.produce_refusal)] * len(self._sent))
+            return
+        unanswered = faults.happens("unanswered_produces")
+        if self._stored is None and not (unanswered and faults.chance.random() < 0.5):
             self._stored = [self._append(waiting) for waiting in self._sent]
-        reply(self._stored)
+        if unanswered or self._stored is None:
+            self._wire.break_off()
+        else:
+            reply(self._stored)
 
     def _append(self, waiting: Waiting) -> SimMessage | KafkaError:
         place, record, timestamp_ms, _ = waiting
