@@ -281,7 +281,7 @@ class ForwardLine:
         waiting = [] if self._joined else ["kafka: not a member of the consumer group yet"]
         kafka = [f"kafka: {self._kafka.problem}"] if self._kafka.problem else []
         streams = [f"stream {stream.stream}: {stream.trouble}" for stream in self._streams.values() if stream.trouble]
-        return [*kafka, *waiting, *streams, *([f"dead letters: {self._parking.trouble}"] if self._parking.trouble else [])]
+        return [*kafka, *waiting, *streams, *self._parking.problems()]
 
     def halts(self) -> Mapping[Partition, Halt]:
         """Partitions that stand still."""

@@ -49,8 +49,7 @@ class Parking:
         self._waiting: deque[_Leaving] = deque()
         self._under_way: Sequence[_Leaving] = ()
         self._wake = asyncio.Event()
-        self.trouble: str | None = None
-        """Why nothing can be parked now, in a sentence."""
+        self._trouble: str | None = None
         self._on_halt = on_halt
         self._on_progress = on_progress
 
@@ -84,6 +83,10 @@ class Parking:
             else:
                 kept.append(leaving)
         self._waiting = kept
+
+    def problems(self) -> list[str]:
+        """Why nothing can be parked now, in a sentence; empty where it can."""
+        return [f"dead letters: {self._trouble}"] if self._trouble else []
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -156,12 +159,12 @@ class Parking:
         self._on_progress()
 
     def _note(self, problem: str | None) -> None:
-        if problem != self.trouble:
+        if problem != self._trouble:
             if problem is None:
                 self._telemetry.log("info", "dead_letters_recovered")
             else:
                 self._telemetry.log("error", "dead_letters_trouble", problem=problem)
-        self.trouble = problem
+        self._trouble = problem
 
 
 def _out(leaving: _Leaving) -> None:

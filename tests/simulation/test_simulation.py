@@ -11,8 +11,9 @@ import pytest
 
 from tests.simulation.faults import APPLY
 from tests.simulation.minimise import minimised
-from tests.simulation.mutants import MUTANTS, ROOT, Mutant, caught
+from tests.simulation.mutants import MUTANTS, ROOT, caught
 from tests.simulation.plan import KINDS, Fault, plan_of
+from tests.simulation.planted.mutant import Mutant
 
 SEEDS = 250
 

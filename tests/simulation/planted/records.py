@@ -7,7 +7,9 @@ RECORDS = (
         "an aggregate that landed on another shard counts as stored",
         "L1",
         "core/delivery/aggregate_lanes.py",
-        "            self._undecided.append((row, shard_id))\n            return None\n        return self._holds(shard_id, row)\n",
+        "            self._undecided.append((row, shard_id))\n"
+        "            return None\n"
+        "        return self._holds(shard_id, row)\n",
         "            return True\n        return True\n",
     ),
     Mutant(
@@ -50,7 +52,10 @@ RECORDS = (
         "L1",
         "app/parking.py",
         "        (leaving,) = letters\n        _out(leaving)\n",
-        "        (leaving,) = letters\n        _out(leaving)\n        leaving.batch.resolved[leaving.row] = 1\n        return ()\n",
+        "        (leaving,) = letters\n"
+        "        _out(leaving)\n"
+        "        leaving.batch.resolved[leaving.row] = 1\n"
+        "        return ()\n",
     ),
     Mutant(
         "a value that KCL would open goes as it is",

@@ -51,5 +51,9 @@ class LoggingTelemetry(Telemetry):
     def log(self, level: Literal["debug", "info", "warning", "error"], event: Event, **fields: object) -> None:
         self.lines.append((level, event, fields))
 
+    def counted(self, name: str, *labels: str) -> float:
+        """What a counter has come to."""
+        return self._counters[name].get(labels, 0.0)
+
     def events(self) -> list[str]:
         return [event for _, event, _ in self.lines]

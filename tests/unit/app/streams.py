@@ -52,11 +52,11 @@ class DeadLetterTopic:
 
     def __init__(self) -> None:
         self.letters: list[DeadLetter] = []
-        self.answers: list[Exception] = []
+        self.answers: list[Exception | None] = []
 
     async def park(self, letters: Sequence[DeadLetter]) -> None:
-        if self.answers:
-            raise self.answers.pop(0)
+        if self.answers and (answer := self.answers.pop(0)):
+            raise answer
         self.letters += letters
 
     async def close(self) -> None:
