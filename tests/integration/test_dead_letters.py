@@ -120,17 +120,17 @@ def test_what_is_not_allowed_is_said_with_what_to_do_and_found_before_it_hurts(g
     allow(guarded.kafka, ResourceType.GROUP, "bridge-reader", AclOperation.READ)
     one = letter(topic, 0, 3, b"3")
 
-    def check() -> tuple[int, str]:
+    def check(expected: int) -> str:
+        """What is said of the dead-letter topic."""
         status, text = guarded.command(settings, "config", "check", "--online")
+        assert status == expected, text
         (line,) = [line for line in text.splitlines() if line.startswith(f"topic {dlq}: ")]
-        return status, line
+        return line
 
     def refused(text: str) -> None:
         with pytest.raises(RefusedError, match=text):
             park(settings, [one])
-        status, line = check()
-        assert status == 1
-        assert text in line
+        assert text in check(1)
 
     refused(f"or create it by hand: kafka-topics.sh --create --topic {dlq} --partitions 1")
     create_topic(guarded.kafka.bootstrap_servers, dlq, partitions=1)
@@ -139,6 +139,6 @@ def test_what_is_not_allowed_is_said_with_what_to_do_and_found_before_it_hurts(g
     refused("llow Write on it")
     allow(guarded.kafka, ResourceType.TOPIC, dlq, AclOperation.WRITE)
     park(settings, [one])
-    assert check() == (0, f"topic {dlq}: park records there: works")
+    assert check(0) == f"topic {dlq}: park records there: works"
     status, text = guarded.command(settings, "dlq", "list", "--output", "json")
     assert (status, [row["id"] for row in json.loads(text)["letters"]]) == (0, [f"{topic}-0@3"])
