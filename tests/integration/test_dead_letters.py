@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclBinding,
     AclOperation,
@@ -28,6 +29,7 @@ from tests.servers.fixtures import NewTopic, skip_if, unique
 from tests.servers.kafka import RunningKafka, missing_for_kafka, running_secure_kafka
 from tests.servers.kafka_security import USER, KafkaSecurity
 from tests.servers.kinesis import create_stream, kinesis_client
+from tests.servers.process import wait_until
 from tests.servers.topics import create_topic
 
 AUTHORIZER = {
@@ -96,7 +98,17 @@ def guarded(embedded_endpoint: str, tmp_path: Path) -> Iterator[Scenario]:
     with running_secure_kafka(security, unique("guarded-kafka"), AUTHORIZER) as server:
         scenario = Scenario(server, security, embedded_endpoint, tmp_path)
         scenario.write_files()
+        wait_until(lambda: coordinator_answers(server), "the coordinator of a fresh broker's groups", 60)
         yield scenario
+
+
+def coordinator_answers(kafka: RunningKafka) -> bool:
+    asked = ConsumerGroupTopicPartitions("any", [TopicPartition("any", 0)])
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    try:
+        return bool(admin.list_consumer_group_offsets([asked])["any"].result(30).topic_partitions)
+    except KafkaException:
+        return False
 
 
 def allow(kafka: RunningKafka, kind: ResourceType, name: str, *operations: AclOperation) -> None:
