@@ -44,6 +44,9 @@ class KafkaTopics(KafkaAdmin):
         if not resources or not await asyncio.to_thread(self._has_controller):
             return {}  # nobody would answer, as the embedded broker does not
         answers = await self._all(lambda client: client.describe_configs(list(resources), request_timeout=TIMEOUT_S))
+        for answer in answers.values():
+            if isinstance(answer, KafkaException) and answer.args[0].code() < 0:  # the client's own: no broker has answered
+                raise UnavailableError(answer.args[0].str())
         return {
             resources[resource]: {name: str(entry.value) for name, entry in answer.items()}
             for resource, answer in answers.items()
@@ -53,7 +56,7 @@ class KafkaTopics(KafkaAdmin):
     async def dead_letters(self, bridge: str, wanted: Callable[[str], bool]) -> TopicDefinition:
         """How the dead-letter topic for these topics has to be: as wide as the widest of them, for the largest record of all."""
         widths = _widths(await self._metadata())
-        topics = [topic for topic in widths if wanted(topic)]
+        topics = [topic for topic in widths if wanted(topic) and topic != dead_letter_topic(bridge)]
         limits = [int(found.get("max.message.bytes", 0)) for found in (await self.settings_of(topics)).values()]
         partitions = max((widths[topic] for topic in topics), default=1)
         return dead_letters_definition(bridge, partitions, max([RECORD_BYTES_DEFAULT, *limits]) + HEADROOM_BYTES)
@@ -91,7 +94,8 @@ class KafkaTopics(KafkaAdmin):
             return
         (answer,) = (await self._all(lambda client: _describe(client, topic))).values()
         if isinstance(answer, KafkaException):
-            raise UnavailableError(f"topic {topic}: {answer.args[0].str()}")
+            kind = RefusedError if answer.args[0].code() in LASTING_REFUSALS else UnavailableError
+            raise kind(f"topic {topic}: {answer.args[0].str()}")
         allowed = answer.authorized_operations
         if allowed is not None and not {AclOperation.WRITE, AclOperation.ALL} & set(allowed):
             raise RefusedError(f"topic {topic}: the bridge may not write it: allow Write on it")
