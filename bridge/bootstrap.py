@@ -33,7 +33,8 @@ from bridge.adapters.kinesis.credentials import AssumedRole, kinesis_session
 from bridge.adapters.kinesis.shard_directory import KinesisShardDirectory
 from bridge.adapters.kinesis.sink import open_sink
 from bridge.adapters.system_clock import SystemClock
-from bridge.app.forward import ForwardLimits, ForwardLine, ForwardPorts
+from bridge.app.forward import ForwardLine
+from bridge.app.forward_setup import ForwardLimits, ForwardPorts
 from bridge.app.http_api import metrics_app, serving
 from bridge.app.jobs import online_check, replay
 from bridge.app.jobs.online_check import CheckResult

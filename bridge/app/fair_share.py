@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from bridge.app.partition_line import PartitionLine
-from bridge.app.routing import RoutedTopic
+from bridge.app.routing import RouteTopic
 from bridge.app.stream_line import StreamLine
 from bridge.core.delivery.fair_parts import Place
 from bridge.core.errors import RefusedError, UnavailableError
@@ -16,8 +16,6 @@ from bridge.ports import OffsetDirectory
 OBSERVE_S = 10.0
 """How often topics are looked at for new partitions."""
 OBSERVE_AGAIN_S = 1.0
-
-RouteTopic = Callable[[str, int], RoutedTopic]
 
 
 class FairShare:
@@ -62,10 +60,9 @@ class FairShare:
 
     def _carries(self, topic: str) -> bool:
         try:
-            self._route_topic(topic, 1)
+            return self._route_topic(topic, 1) is not None
         except KeyError:
             return False
-        return True
 
 
 def feeders(partitions: Iterable[Partition], slices: Mapping[str, int], route_topic: RouteTopic) -> Mapping[str, Sequence[Place]]:
@@ -76,6 +73,6 @@ def feeders(partitions: Iterable[Partition], slices: Mapping[str, int], route_to
         numbers[partition.topic].append(partition.number)
     places: dict[str, list[Place]] = defaultdict(list)
     for topic, of_topic in numbers.items():
-        routed = route_topic(topic, slices.get(topic, len(of_topic)))
-        places[routed.stream] += [routed.mapping.place_of(number) for number in of_topic]
+        if routed := route_topic(topic, slices.get(topic, len(of_topic))):
+            places[routed.stream] += [routed.mapping.place_of(number) for number in of_topic]
     return places

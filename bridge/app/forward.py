@@ -1,20 +1,20 @@
 """The forward line of one process: Kafka partitions as they come and go, through their streams, to the commit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from bridge.app.back_pressure import TICK_S, BackPressure
 from bridge.app.commit import Commits
 from bridge.app.fair_share import FairShare
+from bridge.app.forward_setup import ForwardLimits, ForwardPorts
 from bridge.app.hot_lanes import HotLanes
 from bridge.app.kafka_health import KafkaHealth
 from bridge.app.lag import line_samples, observe_lag
 from bridge.app.parking import Parking
 from bridge.app.partition_line import PartitionLine, open_line
 from bridge.app.recreated import NO_SUCH_TOPIC, TopicWatch, halt_at_assignment
-from bridge.app.routing import RoutedTopic
+from bridge.app.routing import RoutedTopic, RouteTopic
 from bridge.app.stream_line import StreamLine
 from bridge.app.telemetry import Sample, Telemetry
 from bridge.core.delivery.halts import Halt
@@ -22,11 +22,8 @@ from bridge.core.records import Partition, SourceBatch
 from bridge.ports import (
     Assigned,
     AssignedPartition,
-    Clock,
     CommittedLate,
-    DeadLetters,
     Lost,
-    OffsetDirectory,
     PartitionFailed,
     Revoking,
     Source,
@@ -38,25 +35,6 @@ RESTART_FIRST_S = 1.0
 RESTART_MAX_S = 30.0
 
 
-@dataclass(slots=True, frozen=True)
-class ForwardLimits:
-    """Bounds and intervals of the forward line, from the configuration; seconds and bytes."""
-
-    buffer_bytes_max: int
-    commit_interval_s: float
-    drain_timeout_s: float
-
-
-@dataclass(slots=True, frozen=True)
-class ForwardPorts:
-    """What the forward line asks of the outside world, beside its streams."""
-
-    open_source: Callable[[], Awaitable[Source]]
-    offsets: OffsetDirectory
-    dead_letters: DeadLetters
-    clock: Clock
-
-
 class ForwardLine:
     """Consumes, offers, commits. Everything runs on one event loop; only the source has a thread."""
 
@@ -64,7 +42,7 @@ class ForwardLine:
         self,
         ports: ForwardPorts,
         open_stream: Callable[[str, float], StreamLine],
-        route_topic: Callable[[str, int], RoutedTopic],
+        route_topic: RouteTopic,
         telemetry: Telemetry,
         limits: ForwardLimits,
     ) -> None:
@@ -177,7 +155,9 @@ class ForwardLine:
         # A pause of the assignment before may have reached the consumer after it had changed hands already.
         self._resume([assigned.partition for assigned in partitions])
         for assigned in partitions:
-            routed = self._route_topic(assigned.partition.topic, assigned.slices)
+            if (routed := self._route_topic(assigned.partition.topic, assigned.slices)) is None:
+                self._pause([assigned.partition])
+                continue
             line = open_line(assigned, routed)
             self._lines[assigned.partition] = line
             self._stream(routed).attach(line, routed.mapping)

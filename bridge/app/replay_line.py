@@ -11,7 +11,7 @@ from itertools import groupby
 
 from bridge.app.jobs.replay import Carried, Fate
 from bridge.app.partition_line import PartitionLine
-from bridge.app.routing import RoutedTopic
+from bridge.app.routing import RoutedTopic, RouteTopic
 from bridge.app.stream_line import StreamLine
 from bridge.core.delivery.ack_tracker import AckTracker
 from bridge.core.delivery.aggregate_queues import Aggregating
@@ -106,7 +106,7 @@ class ReplayLine:
     def __init__(
         self,
         open_stream: Callable[[str, float], StreamLine],
-        route_topic: Callable[[str, int], RoutedTopic],
+        route_topic: RouteTopic,
         slices: Mapping[str, int],
     ) -> None:
         """`slices` of each topic, as its partitions were assigned; topics that no route carries are not in it."""
@@ -171,7 +171,8 @@ class ReplayLine:
         slices = self._slices.get(partition.topic)
         if slices is None:
             return None
-        routed = self._route_topic(partition.topic, slices)
+        if (routed := self._route_topic(partition.topic, slices)) is None:
+            return None
         aggregating = Aggregating(routed.aggregates) if routed.aggregates else None
         lanes = PartitionLanes(partition, routed.linger_s, aggregating=aggregating)
         tracker = RememberingTracker(letters[0].offset)

@@ -1,6 +1,6 @@
 """Which route carries a topic: an exact name before a pattern, patterns in the order of the configuration."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bridge.app.settings import Route, Settings
@@ -21,18 +21,26 @@ class RoutedTopic:
     """None: each record is a Kinesis record of its own."""
 
 
+RouteTopic = Callable[[str, int], RoutedTopic | None]
+"""How a topic is carried, with so many slices; None for one of the bridge's own. Raises KeyError where no route carries it."""
+
+
 def route_of(settings: Settings, topic: str) -> Route | None:
-    """The route that carries a topic; None when there is none."""
+    """The route that carries a topic; None when there is none, and for the bridge's own topics, which a pattern may match."""
+    if topic == settings.dead_letter_topic:
+        return None
     routes: Sequence[Route] = settings.routes
     matching = (route for route in sorted(routes, key=lambda route: route.is_pattern) if route.matches(topic))
     return next(matching, None)
 
 
-def routed_topic(settings: Settings, topic: str, slices: int) -> RoutedTopic:
-    """How a topic that Kafka assigned is carried; `slices` is N of `partition_key: partition`.
+def routed_topic(settings: Settings, topic: str, slices: int) -> RoutedTopic | None:
+    """How a topic that Kafka assigned is carried, None for one of the bridge's own; `slices` is N of `partition_key: partition`.
 
     Raises KeyError for a topic that no route carries: Kafka and Python read a pattern differently.
     """
+    if topic == settings.dead_letter_topic:
+        return None
     route = route_of(settings, topic)
     if route is None:
         raise KeyError(f"no route carries topic {topic!r}: Kafka's reading of a routes[].topic pattern differs from Python's")

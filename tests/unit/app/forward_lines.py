@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from bridge.app.forward import ForwardLimits, ForwardLine, ForwardPorts
+from bridge.app.forward import ForwardLine
+from bridge.app.forward_setup import ForwardLimits, ForwardPorts
 from bridge.app.routing import RoutedTopic
 from bridge.app.stream_line import StreamLine
 from bridge.core.delivery.commit_metadata import CommitPoint

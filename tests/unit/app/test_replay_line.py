@@ -10,7 +10,7 @@ from bridge.app.jobs.replay import Carried, Fate
 from bridge.app.replay_line import ReplayLine, strict
 from bridge.app.routing import RoutedTopic
 from bridge.app.stream_line import StreamLine
-from bridge.core.delivery.mapping import KeyCache, MappingSpec
+from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.delivery.policies import Policies
 from bridge.core.errors import RefusedError
 from bridge.core.quotas import MIB
