@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from bridge.app.routing import RoutedTopic
 from bridge.core.delivery.ack_tracker import AckTracker
-from bridge.core.delivery.aggregate_queues import Aggregating
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
 from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.lanes import ROW_BYTES, PartitionLanes
@@ -170,14 +169,13 @@ def _bytes_of(batch: SourceBatch) -> int:
 
 def open_line(assigned: AssignedPartition, routed: RoutedTopic) -> PartitionLine:
     """A partition that was just assigned, at its committed offset."""
-    aggregating = Aggregating(routed.aggregates) if routed.aggregates else None
     known = decode(assigned.metadata)
     return PartitionLine(
         assigned.partition,
         routed.route,
         routed.stream,
         AckTracker(assigned.offset),
-        PartitionLanes(assigned.partition, routed.linger_s, aggregating=aggregating),
+        PartitionLanes(assigned.partition, routed.linger_s, aggregates=routed.aggregates),
         assigned.slices,
         CommitPoint(assigned.offset, assigned.metadata),
         topic_id=known.topic_id or assigned.topic_id,

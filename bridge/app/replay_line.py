@@ -14,7 +14,6 @@ from bridge.app.partition_line import PartitionLine
 from bridge.app.routing import RoutedTopic, RouteTopic
 from bridge.app.stream_line import StreamLine
 from bridge.core.delivery.ack_tracker import AckTracker
-from bridge.core.delivery.aggregate_queues import Aggregating
 from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
 from bridge.core.delivery.policies import Policies
@@ -173,8 +172,7 @@ class ReplayLine:
             return None
         if (routed := self._route_topic(partition.topic, slices)) is None:
             return None
-        aggregating = Aggregating(routed.aggregates) if routed.aggregates else None
-        lanes = PartitionLanes(partition, routed.linger_s, aggregating=aggregating)
+        lanes = PartitionLanes(partition, routed.linger_s, aggregates=routed.aggregates)
         tracker = RememberingTracker(letters[0].offset)
         line = PartitionLine(partition, routed.route, routed.stream, tracker, lanes, slices)
         stream = self._stream(routed)

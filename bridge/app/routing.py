@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bridge.app.settings import Route, Settings
-from bridge.core.delivery.aggregate_queues import AggregateLimits
+from bridge.core.delivery.aggregate_limits import AggregateLimits
 from bridge.core.delivery.key_strategies import MappingSpec
 
 

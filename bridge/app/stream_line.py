@@ -169,8 +169,7 @@ class StreamLine:
     def _mapper(self, line: PartitionLine, spec: MappingSpec) -> Mapper:
         """A record has to fit into the stream, and into a request of the configured size."""
         record_bytes_max = min(self._record_bytes_max, self._limits.bytes_max)
-        if line.lanes.aggregating is not None:
-            line.lanes.aggregating.record_bytes_max = record_bytes_max
+        line.lanes.record_bytes_max = record_bytes_max
         return Mapper(replace(spec, record_bytes_max=record_bytes_max), self._keys)
 
     # -- the stream's own work

@@ -131,7 +131,7 @@ def metric_names_used() -> set[str]:
 
 def halt_reasons() -> set[str]:
     """Constants that the code gives as a reason for a halt."""
-    places = {"_RejectedRow": 0, "Rejection": 1, "Halt": 0, "PartitionFailed": 1}
+    places = {"Fault": 1, "_FaultyRow": 0, "Halt": 0, "PartitionFailed": 1}
     reasons = [call.args[place] for name, place in places.items() for call in calls(name) if len(call.args) > place]
     return {text_of(reason) for reason in reasons} - {""}
 

@@ -24,14 +24,11 @@ class AggregateLanes:
 
     def offer(self, batch: MappedBatch, places: Sequence[int]) -> tuple[list[Row], bool]:
         """Takes the rows of a batch in. Returns new heads, and whether an aggregate of a queue is full."""
-        aggregating = batch.lanes_of.aggregating
-        if aggregating is None:
-            raise ValueError("a batch whose records travel by themselves")
-        self._partitions[batch.lanes_of] = aggregating
+        aggregating = self._partitions.setdefault(batch.lanes_of, Aggregating())
         parts = by_shard(batch, places, self._shards)
         heads = _heads(aggregating.take_in(batch.lanes_of, parts))
         queues = (aggregating.queues.get(shard.shard_id) for shard, _ in parts)
-        return heads, any(queue is not None and aggregating.is_full(queue) for queue in queues)
+        return heads, any(queue is not None and queue.is_full for queue in queues)
 
     def stored(self, rows: Iterable[Row]) -> tuple[list[Row], bool]:
         """These aggregates are done. Returns the next heads, and whether an aggregate of a queue is full."""
@@ -44,7 +41,7 @@ class AggregateLanes:
             queue.busy = False
             more = self._next(queue)
             heads += more
-            full = full or any(map(self._is_full, more))
+            full = full or any(aggregate_of(head).queue.is_full for head in more)
         return heads, full
 
     def still_whole(self, rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
@@ -87,7 +84,7 @@ class AggregateLanes:
 
     def truncate(self, lanes_of: PartitionLanes, offset: int, ready: Iterable[Row]) -> list[Row]:
         """Forgets the records of a partition at or above `offset`; `ready` are its heads, taken out. Returns new heads."""
-        aggregating = lanes_of.aggregating
+        aggregating = self._partitions.get(lanes_of)
         if aggregating is None:
             return []
         for row in ready:
@@ -107,7 +104,7 @@ class AggregateLanes:
         return _heads([queue]) if queue.parts else []
 
     def _move(self, lanes_of: PartitionLanes) -> list[Row]:
-        aggregating = lanes_of.aggregating
+        aggregating = self._partitions.get(lanes_of)
         if aggregating is None or self._places is None:
             return []
         idle: list[WaitingRecords] = []
@@ -129,11 +126,6 @@ class AggregateLanes:
         if shard is None:
             return False
         return all(shard.starting_hash_key <= key <= shard.ending_hash_key for key in aggregate_of(row).hash_keys())
-
-    def _is_full(self, head: Row) -> bool:
-        aggregate = aggregate_of(head)
-        aggregating = self._partitions.get(aggregate.lanes_of)
-        return aggregating is not None and aggregating.is_full(aggregate.queue)
 
 
 def _heads(queues: Iterable[WaitingRecords]) -> list[Row]:

@@ -13,20 +13,9 @@ from typing import Final
 
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
 from bridge.core.delivery.shard_map import Shard
-from bridge.core.quotas import PARTITION_KEY_CHARACTERS_MAX, RECORD_BYTES_MAX_CEILING
 
 ROW_OVERHEAD: Final = 12
 """Bytes beside data and key that a record usually takes in an aggregate, its part of the tag among them."""
-
-
-@dataclass(slots=True, frozen=True)
-class AggregateLimits:
-    """Of one aggregate: bytes of its data, and records. A record that is larger goes alone."""
-
-    bytes_max: int
-    records_max: int
-    bridge: str
-    """Name that goes into the tag."""
 
 
 @dataclass(slots=True)
@@ -57,6 +46,13 @@ class WaitingRecords:
     records: int = 0
     size: int = 0
     busy: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether waiting longer would not make the next aggregate larger."""
+        limits = self.lanes_of.aggregates
+        bytes_max = self.lanes_of.aggregate_bytes_max
+        return limits is None or self.records >= limits.records_max or self.size + ROW_OVERHEAD * self.records >= bytes_max
 
     def add(self, part: Part) -> None:
         """Behind what waits."""
@@ -124,9 +120,6 @@ def _cut(parts: Iterable[Part], offset: int) -> tuple[list[Part], list[Part]]:
 class Aggregating:
     """The aggregated side of one partition's lanes."""
 
-    limits: AggregateLimits
-    record_bytes_max: int = RECORD_BYTES_MAX_CEILING
-    """What the stream, and a request, takes of one record."""
     queues: dict[str, WaitingRecords] = field(default_factory=dict)
     gone: list[WaitingRecords] = field(default_factory=list)
     """Of shards that are closed: their records move when no aggregate of them is on its way any more."""
@@ -168,15 +161,6 @@ class Aggregating:
         kept, above = _cut(self.moving, offset)
         self.moving = deque(kept)
         return out + above
-
-    @property
-    def bytes_max(self) -> int:
-        """Of the data of one aggregate."""
-        return min(self.limits.bytes_max, self.record_bytes_max - PARTITION_KEY_CHARACTERS_MAX)
-
-    def is_full(self, queue: WaitingRecords) -> bool:
-        """Whether waiting longer would not make the next aggregate larger."""
-        return queue.records >= self.limits.records_max or queue.size + ROW_OVERHEAD * queue.records >= self.bytes_max
 
 
 def by_shard(batch: MappedBatch, places: Sequence[int], shards: Sequence[Shard]) -> list[tuple[Shard, Part]]:

@@ -3,7 +3,8 @@
 from itertools import chain
 from typing import Final, cast
 
-from bridge.core.delivery.aggregate_queues import Aggregating, Part, WaitingRecords
+from bridge.core.delivery.aggregate_limits import AggregateLimits
+from bridge.core.delivery.aggregate_queues import Part, WaitingRecords
 from bridge.core.delivery.aggregate_tags import Origin, TagColumns, encode_tag
 from bridge.core.delivery.aggregation import encode_aggregate
 from bridge.core.delivery.deaggregation import decode_aggregate
@@ -90,8 +91,8 @@ def put_together(row: Row) -> Row:
     """The aggregate of an open head: as much of what waits as fits."""
     aggregate = aggregate_of(row)
     queue = aggregate.queue
-    aggregating = cast(Aggregating, aggregate.lanes_of.aggregating)
-    limits, bytes_max, records_max = aggregating.limits, aggregating.bytes_max, aggregating.limits.records_max
+    limits, bytes_max = cast(AggregateLimits, aggregate.lanes_of.aggregates), aggregate.lanes_of.aggregate_bytes_max
+    records_max = limits.records_max
     while True:
         aggregate.parts = queue.take(bytes_max, records_max)
         records = len(aggregate)

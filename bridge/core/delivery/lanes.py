@@ -4,13 +4,12 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from bridge.core.delivery.aggregate_limits import AggregateLimits
 from bridge.core.delivery.policies import Diverted
+from bridge.core.quotas import PARTITION_KEY_CHARACTERS_MAX, RECORD_BYTES_MAX_CEILING
 from bridge.core.records import Headers, Lane, Partition
-
-if TYPE_CHECKING:
-    from bridge.core.delivery.aggregate_queues import Aggregating
 
 ROW_BYTES = 400
 """What a row costs in memory beside its data and partition key: objects, list entries, its place in a lane (measured)."""
@@ -34,8 +33,10 @@ class PartitionLanes:
     """Records offered and not yet resolved."""
     unresolved_bytes: int = 0
     """Data and partition keys of those."""
-    aggregating: "Aggregating | None" = None
+    aggregates: AggregateLimits | None = None
     """Where its records travel in aggregates; then `waiting` stays empty."""
+    record_bytes_max: int = RECORD_BYTES_MAX_CEILING
+    """What the stream, and a request, takes of one record."""
     ends_at: int | None = None
     """Rows at or above this offset are not sent any more; those under way are not tried again."""
 
@@ -43,6 +44,13 @@ class PartitionLanes:
     def memory_bytes(self) -> int:
         """About what the unresolved records hold in memory."""
         return self.unresolved_bytes + ROW_BYTES * self.unresolved
+
+    @property
+    def aggregate_bytes_max(self) -> int:
+        """Of the data of one aggregate. Raises ValueError where records travel by themselves."""
+        if self.aggregates is None:
+            raise ValueError(f"{self.partition}: its records travel by themselves")
+        return min(self.aggregates.bytes_max, self.record_bytes_max - PARTITION_KEY_CHARACTERS_MAX)
 
     def end_at(self, offset: int) -> None:
         """Nothing at or above this offset is sent any more; what waits behind the heads there is forgotten, what is below

@@ -45,7 +45,7 @@ class RoutedRows:
         """Takes the rows of a batch into their lanes."""
         batch.age = self._offered
         self._offered += 1
-        if batch.lanes_of.aggregating is not None:
+        if batch.lanes_of.aggregates is not None:
             self._offer_aggregated(batch, now)
             return
         lanes_of, lanes, hash_keys, sizes = batch.lanes_of, batch.lanes, batch.hash_keys, batch.sizes
@@ -86,7 +86,7 @@ class RoutedRows:
         """Forgets the rows of a partition at or above `offset` that are not under way; those that are end with their answer.
         What is left of it goes first."""
         lanes_of.end_at(offset)
-        if lanes_of.aggregating is not None:
+        if lanes_of.aggregates is not None:
             self._truncate_aggregates(lanes_of, offset)
         for queue in self._queues:
             out = queue.ready.take_out(is_wanted)
@@ -99,7 +99,7 @@ class RoutedRows:
 
     def _truncate_aggregates(self, lanes_of: PartitionLanes, offset: int) -> None:
         heads: list[Row] = []
-        for queue in self._queues if lanes_of.aggregating is not None else ():
+        for queue in self._queues if lanes_of.aggregates is not None else ():
             heads += queue.ready.take_out(lambda row: row[ROW_BATCH].lanes_of is not lanes_of)
         self._ready_rows -= len(heads)
         self._free(self._aggregates.truncate(lanes_of, offset, heads))

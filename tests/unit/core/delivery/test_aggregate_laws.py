@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bridge.core.delivery.ack_tracker import AckTracker, acknowledge
-from bridge.core.delivery.aggregate_queues import AggregateLimits, Aggregating
+from bridge.core.delivery.aggregate_limits import AggregateLimits
 from bridge.core.delivery.aggregates import is_aggregate
 from bridge.core.delivery.deaggregation import delivered_by_kcl
 from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
@@ -55,8 +55,8 @@ class AggregatesAndServer(RuleBasedStateMachine):
         self.landed: dict[int, tuple[str, int]] = {}  # by row: the shard, and how many records KCL gave out
 
     def _assign(self, partition: Partition, offset: int) -> None:
-        aggregating = None if partition.number == RAW else Aggregating(AGGREGATES)
-        self.lanes[partition] = PartitionLanes(partition, linger_s=0.02, aggregating=aggregating)
+        aggregates = None if partition.number == RAW else AGGREGATES
+        self.lanes[partition] = PartitionLanes(partition, linger_s=0.02, aggregates=aggregates)
         self.trackers[partition] = AckTracker(offset)
 
     @rule(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.delivery.aggregate_queues import AggregateLimits, Aggregating
+from bridge.core.delivery.aggregate_limits import AggregateLimits
 from bridge.core.delivery.aggregation import encode_aggregate
 from bridge.core.delivery.deaggregation import decode_aggregate, delivered_by_kcl
 from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
@@ -163,7 +163,7 @@ def test_the_largest_record_of_an_aggregated_route_fits_into_the_stream(headers,
 
 def new_lanes() -> PartitionLanes:
     limits = AggregateLimits(bytes_max=100, records_max=5, bridge="mover")
-    return PartitionLanes(ORDERS_0, 0.02, aggregating=Aggregating(limits, record_bytes_max=2000))
+    return PartitionLanes(ORDERS_0, 0.02, aggregates=limits, record_bytes_max=2000)
 
 
 def of_size(size: int, headers: Headers) -> SourceBatch:
