@@ -84,6 +84,19 @@ def group_positions(bootstrap_servers: str, group: str, topic: str) -> dict[int,
         consumer.close()
 
 
+class GroupReader:
+    """Committed offsets of a whole group, asked again and again with one client."""
+
+    def __init__(self, bootstrap_servers: str, group: str) -> None:
+        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        self._group = group
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        """Of each partition that has one."""
+        answer = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self._group)])[self._group].result(SECONDS)
+        return {(found.topic, found.partition): found.offset for found in answer.topic_partitions}
+
+
 def _consumer(bootstrap_servers: str) -> Consumer:
     return Consumer(
         {

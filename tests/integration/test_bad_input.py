@@ -1,4 +1,4 @@
-"""Records that Kinesis would reject, and partitions that Kafka no longer has: named, halted, nothing dropped."""
+"""Records that are to stop their partition, and partitions that Kafka no longer has: named, halted, nothing dropped."""
 
 import json
 from typing import Any
@@ -22,6 +22,7 @@ BAD: dict[str, tuple[bytes | None, bytes | None]] = {
     "tombstone": (b"key", None),
     "key_too_long": (b"k" * 257, b"value"),
 }
+STOP = {"on_oversize": "stop", "on_tombstone": "stop", "on_long_key": "stop"}
 GOOD = 20
 
 
@@ -35,7 +36,7 @@ def test_a_record_that_kinesis_would_reject_halts_its_partition_alone(
     start_daemon: StartDaemon,
 ):
     settings_for_topic = {"max.message.bytes": "4000000"}
-    route = {"topic": new_topic("bad", partitions=2, settings=settings_for_topic), "stream": new_stream("bad")}
+    route = {"topic": new_topic("bad", partitions=2, settings=settings_for_topic), "stream": new_stream("bad"), **STOP}
     topic = route["topic"]
     fill(kafka, topic, BAD[reason])
     daemon = start_daemon(settings_of(topic, kafka, kinesalite.endpoint_url, [route]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclBinding,
     AclOperation,
@@ -22,8 +22,11 @@ from bridge.app.settings import Settings, parse_settings
 from bridge.core.errors import RefusedError
 from bridge.core.records import DeadLetter, Partition
 from bridge.core.topics import dead_letter_topic
+from tests.integration.conftest import StartDaemon
+from tests.integration.flights import produce
+from tests.integration.kafka_reader import group_positions
 from tests.integration.kinesis_reader import read_stream
-from tests.integration.scenario import settings_of
+from tests.integration.scenario import settings_of, wait_committed
 from tests.integration.secure_scenario import LOGIN, Scenario, run_command
 from tests.servers.fixtures import NewTopic, skip_if, unique
 from tests.servers.kafka import RunningKafka, missing_for_kafka, running_secure_kafka
@@ -154,3 +157,65 @@ def test_what_is_not_allowed_is_said_with_what_to_do_and_found_before_it_hurts(g
     assert check(0) == f"topic {dlq}: park records there: works"
     status, text = guarded.command(settings, "dlq", "list", "--output", "json")
     assert (status, [row["id"] for row in json.loads(text)["letters"]]) == (0, [f"{topic}-0@3"])
+
+
+def letters_in(kafka: RunningKafka, topic: str) -> list[dict[str, str]]:
+    """The headers of every message of a dead-letter topic, read by a plain consumer; none before there is a topic."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    if topic not in admin.list_topics(timeout=30).topics:
+        return []
+    found = []
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": "checker", "enable.partition.eof": True})
+    try:
+        partitions = list(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+        unfinished = set(partitions)
+        while unfinished:
+            message = consumer.poll(30)
+            assert message is not None, f"{topic}: nothing came"
+            if (error := message.error()) is not None:
+                assert error.code() == KafkaError._PARTITION_EOF, error
+                unfinished.discard(message.partition() or 0)
+            else:
+                found.append({name: bytes(content or b"").decode() for name, content in dict(message.headers() or []).items()})  # type: ignore[arg-type]
+        return found
+    finally:
+        consumer.close()
+
+
+def test_a_parked_record_outlives_a_kill_before_its_offset_is_committed_and_is_replayed(
+    kafka: RunningKafka, embedded_endpoint: str, new_topic: NewTopic, start_daemon: StartDaemon, tmp_path: Path
+):
+    topic, stream = new_topic("parked", partitions=1), unique("parked")
+    dlq = dead_letter_topic(topic)
+    create_stream(kinesis_client(embedded_endpoint), stream, shards=1)
+    route = {"topic": topic, "stream": stream}
+    # So seldom that the kill comes between the parking and the commit, for certain.
+    settings = {**settings_of(topic, kafka, embedded_endpoint, [route]), "commit_interval": "10s"}
+    settings["kafka"]["session_timeout"] = "45s"
+    daemon = start_daemon(settings)
+    assert produce(kafka.bootstrap_servers, topic, [(b"a", b"1"), (b"gone", None), (b"b", b"2")]) == 3
+    wait_until(lambda: len(letters_in(kafka, dlq)) == 1, "the dead letter", 60)
+    position = group_positions(kafka.bootstrap_servers, topic, topic)[0]
+    daemon.kill()
+    assert (position.committed or 0) <= 1, "the offset had passed before the kill"
+
+    daemon.start()
+    wait_committed(kafka, topic, topic)
+    daemon.terminate()
+    assert daemon.wait_exit() == 0
+
+    letters = letters_in(kafka, dlq)
+    origins = {
+        (h["bridge-dlq-topic"], h["bridge-dlq-partition"], h["bridge-dlq-offset"], h["bridge-dlq-timestamp"]) for h in letters
+    }
+    assert 1 <= len(letters) <= 2
+    assert [origin[:3] for origin in origins] == [(topic, "0", "1")]
+    assert {headers["bridge-dlq-reason"] for headers in letters} == {"tombstone"}
+    stored = [record.data for record in read_stream(kinesis_client(embedded_endpoint), stream)]
+    assert list(dict.fromkeys(stored)) == [b"1", b"2"]
+    settings["routes"] = [{**route, "on_tombstone": "send_empty"}]
+    status, text = run_command(tmp_path, settings, "dlq", "replay", "--all")
+    assert (status, "1 carried" in text) == (0, True), text
+    replayed = read_stream(kinesis_client(embedded_endpoint), stream)[len(stored) :]
+    assert [(record.partition_key, record.data) for record in replayed] == [("gone", b"")]
