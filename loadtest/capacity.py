@@ -10,20 +10,35 @@ from loadtest.series import BRIDGE, CO_WRITER, Counts, Series, offered_by_second
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Shards of a stream, and the bytes of a record (data and partition key) on average."""
+    """Shards of a stream, and the bytes of a record (data and partition key) on average.
+
+    Where many records travel in one, bytes alone bind, and use is counted in them.
+    """
 
     shards: Sequence[str]
     record_bytes: float
+    aggregated: bool = False
 
     @property
     def of_shard(self) -> float:
-        """Records a second that one shard takes: its limit of records or of bytes, whichever binds."""
+        """What one shard takes in a second: records, its limit of records or of bytes, whichever binds; bytes where they bind."""
+        if self.aggregated:
+            return float(SHARD_BYTES_PER_S)
         return min(float(SHARD_RECORDS_PER_S), SHARD_BYTES_PER_S / self.record_bytes)
 
     @property
     def of_stream(self) -> float:
-        """Records a second."""
+        """The same of all shards."""
         return self.of_shard * len(self.shards)
+
+    @property
+    def records_per_s(self) -> float:
+        """Kafka's records that the stream takes at most."""
+        return self.of_stream / self.record_bytes if self.aggregated else self.of_stream
+
+    def used(self, counts: Counts) -> float:
+        """What was stored, in the unit of `of_shard`."""
+        return counts.stored_bytes if self.aggregated else counts.stored
 
 
 def use_figures(series: Series, capacity: Capacity, seconds: Sequence[int]) -> Figures:
@@ -31,21 +46,17 @@ def use_figures(series: Series, capacity: Capacity, seconds: Sequence[int]) -> F
     if not seconds:
         return {}
     counts = total(series, seconds)
-    uses = [_stored(series, shard, seconds) / capacity.of_shard for shard in capacity.shards]
+    of_shards = [total(series, seconds, lambda _, name, shard=shard: name == shard) for shard in capacity.shards]  # type: ignore[misc]
+    uses = [capacity.used(of_shard) / len(seconds) / capacity.of_shard for of_shard in of_shards]
     return {
         "records_per_s": counts.stored / len(seconds),
         "mb_per_s": counts.stored_bytes / len(seconds) / 1e6,
-        "stored_share": counts.stored / len(seconds) / capacity.of_stream,
+        "stored_share": capacity.used(counts) / len(seconds) / capacity.of_stream,
         "throttled_share": counts.throttled_share,
         "shard_use_min": min(uses),
         "shard_use_mean": sum(uses) / len(uses),
         "shard_use_max": max(uses),
     }
-
-
-def _stored(series: Series, shard: str, seconds: Sequence[int]) -> float:
-    """Records a second."""
-    return total(series, seconds, lambda _, name: name == shard).stored / len(seconds)
 
 
 def co_writer_figures(series: Series, shard: str, written: Sequence[int], wanted_per_s: float) -> Figures:
@@ -67,7 +78,7 @@ def recovery_s(series: Series, shard: str, stopped_s: float, watched: Iterable[i
     None when that never was."""
     of_bridge = series.get(BRIDGE, {}).get(shard, {})
     for second in sorted(watched):
-        if of_bridge.get(second, Counts()).stored >= RECOVERED_SHARE * capacity.of_shard:
+        if capacity.used(of_bridge.get(second, Counts())) >= RECOVERED_SHARE * capacity.of_shard:
             return max(0.0, second - stopped_s)
     return None
 

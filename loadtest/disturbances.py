@@ -35,7 +35,7 @@ def with_absence(flow: Flow, absence: Absence) -> Figures:
     together += _quiet(flow, rest_s, "all replicas again", peaks)
     series = observer.series()
     figures = use_figures(series, flow.capacity, together)
-    figures["alone_stored_share"] = total(series, alone).stored / len(alone) / flow.capacity.of_stream
+    figures["alone_stored_share"] = flow.capacity.used(total(series, alone)) / len(alone) / flow.capacity.of_stream
     figures["unsettled_stops"] = left_unsettled
     figures["seconds_over_limit"] = seconds_over_limit(series, flow.capacity, [*together, *alone])
     if told_peaks := [peak for peak in peaks if peak is not None]:

@@ -38,6 +38,8 @@ FIGURES: dict[str, Figure] = {
     "latency_max_ms": Figure("production to answer, longest, ms", 1),
     "histogram_p50_ms": Figure("the same by bridge_delivery_seconds: median, ms", 1),
     "histogram_p99_ms": Figure("the same by bridge_delivery_seconds: 99th percentile, ms", 1),
+    "out_of_order_records": Figure("records read back that stood behind a later one of their key, or twice"),
+    "hot_lane_warnings": Figure("warnings of the bridge that a key needs more than one record per round trip"),
     "records_per_cpu_s": Figure("records per CPU second of the bridge"),
     "cpu_use": Figure("CPU seconds a second of the bridge", 2),
     "bridge_cores_busy": Figure("use of the bridge's cores, by whatever process", 2),

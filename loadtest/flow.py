@@ -68,11 +68,11 @@ def flowing(stage: Stage, part: Part, window: Window) -> Iterator[Flow]:
         group = stack.enter_context(stage.kafka.group())
         stream = stack.enter_context(stage.kinesis.stream(part.shards))
         shards = stage.kinesis.open_shards(stream)
-        capacity = Capacity(list(shards), part.value_bytes_mean + KEY_BYTES)
+        capacity = Capacity(list(shards), part.value_bytes_mean + KEY_BYTES, part.aggregated)
         backlog = 0
         if window.rate is None:
             seconds = window.total_s + START_S + (LEAVE_AND_COME_S if window.absence else 0.0)
-            backlog = math.ceil(capacity.of_stream * seconds * BACKLOG_MARGIN)
+            backlog = math.ceil(capacity.records_per_s * seconds * BACKLOG_MARGIN)
             stage.say(f"{backlog:,} records are preloaded")
             preload(stage, part, topic, backlog)
         settings = bridge_settings(part, stage.kafka.address, stage.kinesis, group, (topic, stream))

@@ -5,8 +5,8 @@ import random
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-STAMP_BYTES = 8
-"""Microseconds since the epoch, big-endian, at the beginning of every value."""
+STAMP_BYTES = 16
+"""At the beginning of every value: microseconds since the epoch, and the number of the record; 8 bytes each, big-endian."""
 
 KEY_BYTES = 12
 
@@ -72,14 +72,22 @@ class RecordMaker:
         self._keys = keys
         self._cumulated = list(accumulate(zipf_weights(len(keys), exponent))) if exponent else None
         self._fillers = make_fillers(value_bytes, self._random)
+        self._made = 0
 
     def chunk(self, count: int, now_us: int) -> tuple[list[bytes], list[bytes]]:
         """Keys and values of `count` records that are produced now."""
-        stamp = now_us.to_bytes(STAMP_BYTES, "big")
+        first, self._made = self._made, self._made + count
+        stamp = now_us.to_bytes(8, "big")
         keys = self._random.choices(self._keys, cum_weights=self._cumulated, k=count)
-        return keys, [stamp + filler for filler in self._random.choices(self._fillers, k=count)]
+        fillers = self._random.choices(self._fillers, k=count)
+        return keys, [stamp + number.to_bytes(8, "big") + filler for number, filler in enumerate(fillers, first)]
 
 
 def produced_at_s(value: bytes) -> float:
-    """The stamp of a value, in seconds since the epoch."""
-    return int.from_bytes(value[:STAMP_BYTES], "big") / 1e6
+    """When a value was produced, in seconds since the epoch."""
+    return int.from_bytes(value[:8], "big") / 1e6
+
+
+def number_of(value: bytes) -> int:
+    """Which of its generator's records a value is, counted from 0."""
+    return int.from_bytes(value[8:STAMP_BYTES], "big")

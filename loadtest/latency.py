@@ -2,16 +2,18 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from loadtest.errors import LoadTestError
 from loadtest.figures import Figures
-from loadtest.keys import is_own_key, produced_at_s
+from loadtest.keys import is_own_key, number_of, produced_at_s
 from loadtest.servers import READERS_MAX
+from tests.integration.kcl_reader import records_inside
 
 PAGE_RECORDS = 5000
 READ_TIMEOUT_S = 180.0
@@ -58,18 +60,30 @@ def histogram_figures(before: Mapping[str, float], after: Mapping[str, float]) -
     return {f"histogram_{name}_ms": value * 1000 for name, value in found.items() if value is not None}
 
 
-def read_latencies(client: Any, stream: str, shards: Sequence[str], window: tuple[float, float]) -> list[float]:  # noqa: ANN401 - botocore has no types
-    """Seconds from production to arrival of every record that was produced between two moments, all shards at once.
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """Of every record that was produced between two moments: seconds from production to arrival; and how many of them stood
+    behind a later record of their key."""
+
+    latencies_s: list[float]
+    out_of_order: int
+
+
+def read_back(client: Any, stream: str, shards: Sequence[str], window: tuple[float, float]) -> ReadBack:  # noqa: ANN401 - botocore has no types
+    """All shards at once. Packed records are opened by another's code. A key has one shard.
 
     Raises LoadTestError when a shard cannot be read to its end in time.
     """
     with ThreadPoolExecutor(READERS_MAX) as readers:
-        parts = readers.map(lambda shard: _of_shard(client, stream, shard, window), shards)
-        return [latency for part in parts for latency in part]
+        parts = list(readers.map(lambda shard: _of_shard(client, stream, shard, window), shards))
+    latencies = [latency for part in parts for latency in part.latencies_s]
+    return ReadBack(latencies, sum(part.out_of_order for part in parts))
 
 
-def _of_shard(client: Any, stream: str, shard: str, window: tuple[float, float]) -> list[float]:  # noqa: ANN401 - botocore has no types
+def _of_shard(client: Any, stream: str, shard: str, window: tuple[float, float]) -> ReadBack:  # noqa: ANN401 - botocore has no types
     start_s, end_s = window
+    last: dict[str, int] = {}
+    out_of_order = 0
     answer = client.get_shard_iterator(
         StreamName=stream, ShardId=shard, ShardIteratorType="AT_TIMESTAMP", Timestamp=start_s - 1.0
     )
@@ -85,11 +99,26 @@ def _of_shard(client: Any, stream: str, shard: str, window: tuple[float, float])
                 raise
             time.sleep(PAUSE_S)
             continue
-        for record in page["Records"]:
-            if is_own_key(record["PartitionKey"]) and start_s <= (at_s := produced_at_s(record["Data"])) < end_s:
-                latencies.append(record["ApproximateArrivalTimestamp"].timestamp() - at_s)
+        for key, value, arrived_s in _opened(page["Records"]):
+            if is_own_key(key) and start_s <= (at_s := produced_at_s(value)) < end_s:
+                latencies.append(arrived_s - at_s)
+                number = number_of(value)
+                out_of_order += number <= last.get(key, -1)
+                last[key] = max(number, last.get(key, -1))
         if not page["Records"] and page["MillisBehindLatest"] == 0:
-            return latencies
+            break
         iterator = page.get("NextShardIterator")
         time.sleep(PAUSE_S)
-    return latencies
+    return ReadBack(latencies, out_of_order)
+
+
+def _opened(records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, bytes, float]]:
+    """Partition key, value and time of arrival of each record, those inside of packed ones too."""
+    for record in records:
+        arrived_s = record["ApproximateArrivalTimestamp"].timestamp()
+        inside = records_inside(record["Data"])
+        if inside is None:
+            yield record["PartitionKey"], record["Data"], arrived_s
+            continue
+        for _, key, value in inside:
+            yield key, value, arrived_s

@@ -19,8 +19,8 @@ MEASURED_S_MIN = 3.0
 MeasuredSeconds = Annotated[float, Field(ge=MEASURED_S_MIN)]
 
 Weight = Annotated[float, Field(gt=0)]
-ValueBytes = Annotated[int, Field(ge=8, le=1024 * 1024 - 256)]
-"""The first 8 bytes of a value say when it was produced."""
+ValueBytes = Annotated[int, Field(ge=16, le=1024 * 1024 - 256)]
+"""The first 16 bytes of a value say when it was produced, and which record it is."""
 
 
 class _Data(BaseModel):
@@ -142,6 +142,11 @@ class Part(_Data):
         if unknown := sorted(set(self.verdicts) - set(FIGURES)):
             raise ValueError(f"verdicts: no such figure: {', '.join(unknown)}; there are {', '.join(FIGURES)}")
         return self
+
+    @property
+    def aggregated(self) -> bool:
+        """Whether the bridge packs many records in one."""
+        return bool(self.bridge.get("route", {}).get("format") == "aggregated")
 
     @property
     def value_bytes_mean(self) -> float:

@@ -10,7 +10,7 @@ from loadtest.disturbances import with_absence, with_co_writer
 from loadtest.errors import LoadTestError
 from loadtest.figures import Figures
 from loadtest.flow import Flow, flowing
-from loadtest.latency import histogram_figures, latency_figures, read_latencies
+from loadtest.latency import histogram_figures, latency_figures, read_back
 from loadtest.observation import Moment
 from loadtest.production import produced, wait_produced
 from loadtest.scenario import Part, Window
@@ -44,6 +44,7 @@ def run_window(stage: Stage, part: Part, window: Window) -> Outcome:
         flow.observer.take_statistics()
         if (over := flow.observer.requests_over_limit) is not None:
             figures["requests_over_limit"] = over
+        figures["hot_lane_warnings"] = sum(daemon.log_text().count('"event": "hot_lane"') for daemon in flow.replicas)
         figures["unsettled_stops"] = figures.get("unsettled_stops", 0) + flow.stop()
     measured = {"begin_s": begin.wall_s, "end_s": end.wall_s, "seconds": by_second(flow.observer.series())}
     return Outcome(figures, flow.settings, measured)
@@ -88,11 +89,12 @@ def _latency(flow: Flow, generator: SupervisedProcess, begin: Moment, end: Momen
     wait_until(lambda: flow.observer.tick().records >= records, f"all {records:,} records confirmed", CARRIED_TIMEOUT_S)
     flow.stage.say("the records are read back")
     window = (begin.wall_s, end.wall_s)
-    latencies = read_latencies(flow.stage.kinesis.client, flow.stream, list(flow.shards), window)
+    found = read_back(flow.stage.kinesis.client, flow.stream, list(flow.shards), window)
     # An arrival is in the middle of the embedded service's round trip; the answer takes the other half.
     back_s = flow.part.latency_ms / 2000 if flow.stage.kinesis.embedded else 0.0
-    figures = latency_figures([latency + back_s for latency in latencies])
-    figures["produced_records_per_s"] = len(latencies) / (end.wall_s - begin.wall_s)
+    figures = latency_figures([latency + back_s for latency in found.latencies_s])
+    figures["produced_records_per_s"] = len(found.latencies_s) / (end.wall_s - begin.wall_s)
+    figures["out_of_order_records"] = found.out_of_order
     before = _summed([one.delivery for one in begin.samples.values()])
     return figures | histogram_figures(before, _summed([one.delivery for one in end.samples.values()]))
 

@@ -62,7 +62,7 @@ class ForwardLine:
         self._stopping = asyncio.Event()
         self._joined = False
         self._pressure = BackPressure(limits.buffer_bytes_max, self._lines.values, self._streams, self._pause, self._resume)
-        self._hot_lanes = HotLanes(self._lines.values)
+        self._hot_lanes = HotLanes(self._lines.values, telemetry)
         self._kafka = KafkaHealth(telemetry)
         interval_s = limits.commit_interval_s
         self._commits = Commits(lambda: self._source, self._lines, interval_s, telemetry, self._kafka.trouble)

@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from itertools import accumulate, islice
 
 from bridge.app.partition_line import PartitionLine
-from bridge.app.telemetry import Sample
-from bridge.core.delivery.lanes import ROW_BATCH, ROW_LANE, ROW_SIZE, PartitionLanes, Row, offset_of
+from bridge.app.telemetry import Sample, Telemetry
+from bridge.core.delivery.lanes import ROW_BATCH, ROW_HASH_KEY, ROW_LANE, ROW_SIZE, PartitionLanes, Row, offset_of
 from bridge.core.records import Lane
 
 LOOK_S = 1.0
 AGGREGATE_RECORDS_MAX = 500
 AGGREGATE_BYTES_MAX = 50 * 1024
 """A usual size of an aggregate of the KPL format."""
+WARN_S = 2.0
+"""What waits in a lane takes it so long to send: it is told. It is told again after it was below."""
+HASH_KEY_DIGITS = 8
+"""Hexadecimal, of 32: who suspects a key finds it, and nobody reads it."""
 WATCHED_ROWS_MAX = 1000
 """More does not leave a lane between two looks."""
 
@@ -39,12 +43,19 @@ class _Watched:
         """What waits in it now."""
         return self.lanes_of.waiting.get(self.lane) or ()
 
+    @property
+    def is_hot(self) -> bool:
+        """Whether what waits would take it long, at what it sends."""
+        return self.sent_per_s is not None and len(self.behind) > max(1.0, WARN_S * self.sent_per_s)
+
 
 class HotLanes:
     """Looks once a second, over lanes and not over records."""
 
-    def __init__(self, lines: Callable[[], Collection[PartitionLine]]) -> None:
+    def __init__(self, lines: Callable[[], Collection[PartitionLine]], telemetry: Telemetry) -> None:
         self._lines = lines
+        self._telemetry = telemetry
+        self._warned: set[str] = set()  # routes
         self._looked_at = float("-inf")
         self._watched: dict[str, _Watched] = {}
 
@@ -60,6 +71,24 @@ class HotLanes:
                 fullest[line.route] = behind
         before = self._watched
         self._watched = {route: _look(behind, before.get(route), now) for route, behind in fullest.items()}
+        hot = {route for route, watched in self._watched.items() if watched.is_hot}
+        for route in hot - self._warned:
+            self._warn(route, self._watched[route])
+        self._warned = hot
+
+    def _warn(self, route: str, watched: _Watched) -> None:
+        partition, behind = watched.lanes_of.partition, watched.behind
+        self._telemetry.log(
+            "warning",
+            "hot_lane",
+            route=route,
+            topic=partition.topic,
+            partition=partition.number,
+            hash_key=f"{next(iter(behind))[ROW_HASH_KEY]:032x}"[:HASH_KEY_DIGITS],
+            waiting=len(behind),
+            records_per_s=round(watched.sent_per_s or 0.0, 1),
+            aggregate_records=_in_one_aggregate(behind),
+        )
 
     def samples(self) -> Iterator[Sample]:
         """The gauges of all routes that have partitions here."""

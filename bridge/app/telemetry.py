@@ -32,6 +32,7 @@ Event = Literal[
     "stream_trouble",
     "stream_recovered",
     "shard_map_replaced",
+    "hot_lane",
     "record_errors",
     "dead_letters_trouble",
     "dead_letters_recovered",

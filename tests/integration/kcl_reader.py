@@ -32,7 +32,7 @@ def read_as_kcl(client: Any, stream: str) -> Opened:
     records: list[KinesisRecord] = []
     aggregates = dropped = 0
     for stored in read_stream(client, stream):
-        inside = _inside(stored.data)
+        inside = records_inside(stored.data)
         if inside is None:
             records.append(stored)
             continue
@@ -45,7 +45,7 @@ def read_as_kcl(client: Any, stream: str) -> Opened:
     return Opened(records, aggregates, dropped)
 
 
-def _inside(data: bytes) -> list[tuple[int, str, bytes]] | None:
+def records_inside(data: bytes) -> list[tuple[int, str, bytes]] | None:
     """Place, partition key and data of each record of an aggregate; None for a plain record, which one without a message is."""
     message, digest = data[len(MAGIC) : -DIGEST_BYTES], data[-DIGEST_BYTES:]
     if not data.startswith(MAGIC) or not message or md5(message).digest() != digest:

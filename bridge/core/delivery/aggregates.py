@@ -8,7 +8,7 @@ from bridge.core.delivery.aggregate_queues import Part, WaitingRecords
 from bridge.core.delivery.aggregate_tags import Origin, TagColumns, encode_tag
 from bridge.core.delivery.aggregation import encode_aggregate
 from bridge.core.delivery.deaggregation import decode_aggregate
-from bridge.core.delivery.lanes import ROW_BATCH, ROW_DATA, ROW_HASH_KEY, MappedBatch, Row
+from bridge.core.delivery.lanes import ROW_BATCH, ROW_DATA, ROW_HASH_KEY, ROW_PARTITION_KEY, ROW_SIZE, MappedBatch, Row
 
 OPEN: Final = bytes(bytearray(b"not put together yet"))
 """Data of a head that is not put together yet; compared by identity."""
@@ -87,12 +87,22 @@ def open_head(queue: WaitingRecords) -> Row:
     return _row(aggregate, OPEN, first.sizes[0], first.batch.hash_keys[first.rows[0]])
 
 
-def put_together(row: Row) -> Row:
-    """The aggregate of an open head: as much of what waits as fits."""
+def least_bytes(row: Row) -> int:
+    """What has to be left of a shard's second before a head goes: an open one is not put together for less than half of what it
+    may hold, unless no more waits."""
+    if row[ROW_DATA] is not OPEN:
+        return row[ROW_SIZE]
+    queue = aggregate_of(row).queue
+    return min(queue.lanes_of.aggregate_bytes_max // 2, queue.size)
+
+
+def put_together(row: Row, room_bytes: int) -> Row:
+    """The aggregate of an open head: as much of what waits as fits into it, and into what is left of the shard's second."""
     aggregate = aggregate_of(row)
     queue = aggregate.queue
-    limits, bytes_max = cast(AggregateLimits, aggregate.lanes_of.aggregates), aggregate.lanes_of.aggregate_bytes_max
-    records_max = limits.records_max
+    limits = cast(AggregateLimits, aggregate.lanes_of.aggregates)
+    least = max(least_bytes(row), room_bytes - len(row[ROW_PARTITION_KEY]))
+    bytes_max, records_max = min(aggregate.lanes_of.aggregate_bytes_max, least), limits.records_max
     while True:
         aggregate.parts = queue.take(bytes_max, records_max)
         records = len(aggregate)

@@ -152,12 +152,13 @@ class Budget:
         self._drop = self._refused_rate - max(RATE_FLOOR, self._refused_rate * DECREASE)
         self._throttled_at = now
 
-    def wake_at(self, now: float) -> float:
-        """When more may be available than now: the next slot where this one is used up, later where the window is full."""
+    def wake_at(self, now: float, wanted_bytes: int = 1) -> float:
+        """When more may be available than now: the next slot where this one is used up, later where the window is full, or has
+        not so many bytes left."""
         self._expire(now)
         slot_end = (int(now * SLOTS) + 1) / SLOTS
         records_max, bytes_max = self._limits(now)
-        if self._leaving and (self._records >= records_max or self._bytes >= bytes_max):
+        if self._leaving and (self._records >= records_max or self._bytes + wanted_bytes > bytes_max):
             _, slot_records, slot_bytes = self._slot
             used_up = self._slot[0] == int(now * SLOTS) and (
                 slot_records >= -(-records_max // SLOTS) or slot_bytes >= -(-bytes_max // SLOTS)

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from bridge.core.delivery.aggregates import OPEN, is_aggregate, put_together
+from bridge.core.delivery.aggregates import OPEN, is_aggregate, least_bytes, put_together
 from bridge.core.delivery.budgets import Budget
 from bridge.core.delivery.lanes import FIRST, ROW_BATCH, ROW_DATA, ROW_SIZE, PartitionLanes, Row
 from bridge.core.delivery.requests import Request, RequestLimits
@@ -144,15 +144,18 @@ class ShardQueue:
         records, slot_bytes, second_bytes = self.budget.available(now)
         if records <= 0 or slot_bytes <= 0:
             return None
-        if self.first()[ROW_SIZE] > second_bytes and not self.budget.untouched(now):
+        if not self._fits(second_bytes) and not self.budget.untouched(now):
             return None
         return min(records, ready), slot_bytes, second_bytes
 
-    def first(self) -> Row:
-        """The next row, whole."""
+    def _fits(self, room_bytes: int) -> bool:
+        return least_bytes(self.ready.first()) <= room_bytes and self.first(room_bytes)[ROW_SIZE] <= room_bytes
+
+    def first(self, room_bytes: int) -> Row:
+        """The next row, whole; one that is not put together yet is made to fit into this room."""
         row = self.ready.first()
         if row[ROW_DATA] is OPEN:
-            row = put_together(row)
+            row = put_together(row, room_bytes)
             self.ready.replace_first(row)
         return row
 
@@ -167,7 +170,9 @@ class ShardQueue:
 
     def wake_at(self, now: float) -> float:
         """When more may be sendable than now."""
-        return self.backoff.until if self.backoff.until > now else self.budget.wake_at(now)
+        if self.backoff.until > now:
+            return self.backoff.until
+        return self.budget.wake_at(now, least_bytes(self.ready.first()) if self.ready else 1)
 
     def fill(self, request: Request, limits: RequestLimits, room: Room, now: float) -> bool:
         """Moves ready records into the request, as many as the request and the shard's room hold; whether any."""
@@ -190,8 +195,10 @@ class ShardQueue:
         records, slot_bytes, second_bytes = room
         rows, total = list[Row](), 0
         while len(self.ready) and len(rows) < min(records, limits.records_max - len(request)) and total < slot_bytes:
-            size = self.first()[ROW_SIZE]
             alone = not rows and self.budget.untouched(now)
+            if not alone and not self._fits(second_bytes - total):
+                break
+            size = self.first(second_bytes - total)[ROW_SIZE]
             if total + size > limits.bytes_max - request.size or (total + size > second_bytes and not alone):
                 break
             rows += self.ready.take(1)

@@ -1,6 +1,7 @@
 """The fullest lane of a route: found, measured, and told without its key."""
 
 import asyncio
+from hashlib import md5
 
 import pytest
 
@@ -27,7 +28,8 @@ class Lanes:
     def __init__(self, *lines: PartitionLine) -> None:
         self.lines = list(lines)
         self.scheduler = Scheduler(RequestLimits(500, 5 * MIB), even_shard_map(2))
-        self.hot = HotLanes(lambda: self.lines)
+        self.telemetry = LoggingTelemetry()
+        self.hot = HotLanes(lambda: self.lines, self.telemetry)
         self.now = 1000.0
 
     def offer(self, line: PartitionLine, key: bytes, count: int, size: int = 100) -> None:
@@ -75,6 +77,39 @@ def test_the_fullest_lane_of_all_partitions_and_what_it_sends():
     lanes.offer(lanes.lines[0], b"cool", 200)
     lanes.now += LOOK_S
     assert lanes.told()[WAITING] > 300
+
+
+def test_a_lane_that_falls_behind_is_told_once_until_it_has_caught_up():
+    lanes = Lanes(new_line())
+    lanes.offer(lanes.lines[0], b"hot", 101)
+
+    def warnings() -> list[dict[str, object]]:
+        lanes.hot.tick(lanes.now)
+        return [fields for _, event, fields in lanes.telemetry.lines if event == "hot_lane"]
+
+    assert warnings() == [], "its rate is not known yet"
+    for second in range(1, 4):
+        lanes.round_trips(10, 0.1)
+        lanes.now = 1000.0 + second
+        (warning,) = warnings()
+    assert warning == {
+        "route": "orders",
+        "topic": "orders",
+        "partition": 0,
+        "hash_key": md5(b"hot").hexdigest()[:8],
+        "waiting": 90,
+        "records_per_s": 10.0,
+        "aggregate_records": 90,
+    }
+    lanes.round_trips(60, 0.01)
+    lanes.now += LOOK_S
+    assert len(warnings()) == 1, "what waits is sent at once now"
+    lanes.offer(lanes.lines[0], b"hot", 500)
+    for _ in range(3):
+        lanes.round_trips(5, 0.1)
+        lanes.now += LOOK_S
+        warnings()
+    assert len(warnings()) == 2
 
 
 def test_looks_are_a_second_apart():

@@ -5,12 +5,12 @@ import math
 from typing import Any
 
 import pytest
+from aws_kinesis_agg.aggregator import AggRecord
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.keys import STAMP_BYTES
-from loadtest.latency import histogram_figures, histogram_quantile, latency_figures, percentile, read_latencies
+from loadtest.latency import histogram_figures, histogram_quantile, latency_figures, percentile, read_back
 
 VALUES = st.lists(st.floats(0, 1e4), min_size=1, max_size=60)
 
@@ -77,9 +77,9 @@ class Client:
         return {"Records": self._pages[number], "MillisBehindLatest": 0, "NextShardIterator": None if last else str(number + 1)}
 
 
-def stored(produced_s: float, arrived_s: float, key: str = "key-00000001") -> dict[str, Any]:
+def stored(produced_s: float, arrived_s: float, key: str = "key-00000001", number: int = 0) -> dict[str, Any]:
     arrival = datetime.datetime.fromtimestamp(arrived_s, datetime.UTC)
-    value = int(produced_s * 1e6).to_bytes(STAMP_BYTES, "big") + b"x"
+    value = int(produced_s * 1e6).to_bytes(8, "big") + number.to_bytes(8, "big") + b"x"
     return {"PartitionKey": key, "Data": value, "ApproximateArrivalTimestamp": arrival}
 
 
@@ -89,4 +89,19 @@ def test_records_of_the_window_are_read_back_from_every_page():
         [stored(101.0, 101.5), stored(101.0, 101.5, key="co-writer")],
         [stored(102.0, 103.0)],
     ]
-    assert read_latencies(Client(pages), "orders", ["shard"], (100.0, 102.0)) == pytest.approx([0.25, 0.5])
+    found = read_back(Client(pages), "orders", ["shard"], (100.0, 102.0))
+    assert found.latencies_s == pytest.approx([0.25, 0.5])
+    assert found.out_of_order == 1, "two records with one number"
+
+
+def test_records_out_of_order_are_counted_by_key_also_inside_packed_ones():
+    packed = AggRecord()
+    for key, number in (("key-00000001", 3), ("key-00000002", 0), ("key-00000001", 2), ("key-00000001", 4)):
+        packed.add_user_record(key, stored(100.0, 0.0, number=number)["Data"])
+    pages = [
+        [stored(100.0, 100.5, number=1), {**stored(100.0, 101.0), "PartitionKey": "a", "Data": packed.get_contents()[2]}],
+        [stored(100.0, 102.0, "key-00000002", number=7), stored(100.0, 102.0, number=5)],
+    ]
+    found = read_back(Client(pages), "orders", ["shard"], (100.0, 102.0))
+    assert found.latencies_s == pytest.approx([0.5, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0])
+    assert found.out_of_order == 1

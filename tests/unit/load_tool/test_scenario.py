@@ -45,7 +45,7 @@ def test_defaults_are_under_every_part(tmp_path: Path):
         ({"verdicts": {"cpu_ratio": {}}}, "either min or max"),
         ({"drain": {"backlog_records": 1000, "rounds": 1}}, "either drain or window"),
         ({"window": None}, "either drain or window"),
-        ({"value_bytes": 7}, "parts.0.value_bytes"),
+        ({"value_bytes": 15}, "parts.0.value_bytes"),
         ({"value_bytes": {100: 0}}, "parts.0.value_bytes"),
         ({"value_bytes": {}}, "parts.0.value_bytes"),
         ({"window": {**WINDOW, "duration_s": 1}}, "parts.0.window.duration_s: "),
@@ -81,7 +81,7 @@ SHIPPED = [(name, part) for name, scenario in load_scenarios().items() for part 
 
 def test_the_scenarios_that_are_promised_are_there():
     scenarios = load_scenarios()
-    assert set(scenarios) == {"line", "latency", "saturate", "replicas", "smoke"}
+    assert set(scenarios) == {"line", "latency", "saturate", "hot-key", "replicas", "smoke"}
     assert [name for name, scenario in scenarios.items() if not scenario.by_default] == ["smoke"]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.quotas import SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
+from bridge.core.quotas import MIB, SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
 from bridge.embedded.traffic import COUNTS
 from loadtest.capacity import Capacity, co_writer_figures, recovery_s, seconds_over_limit, use_figures
 from loadtest.series import (
@@ -92,6 +92,16 @@ def test_seconds_of_the_report_are_those_of_all_shards_of_a_client():
 def test_the_limit_that_binds_is_the_capacity(size: int, takes: float):
     assert Capacity(["a"], size).of_shard == takes
     assert Capacity(["a", "b", "c"], size).of_stream == 3 * takes
+    assert Capacity(["a", "b", "c"], size).records_per_s == 3 * takes
+
+
+def test_packed_records_are_counted_in_bytes():
+    packed = Capacity(["a", "b"], 100, aggregated=True)
+    assert (packed.of_shard, packed.of_stream) == (MIB, 2 * MIB)
+    assert packed.records_per_s == 2 * MIB / 100
+    half = {second: Counts(10, 10, 0, MIB / 2, MIB / 2) for second in range(4)}
+    figures = use_figures({BRIDGE: {"a": half, "b": half}}, packed, range(4))
+    assert (figures["stored_share"], figures["shard_use_min"]) == (0.5, 0.5)
 
 
 def test_use_of_the_shards():
