@@ -31,7 +31,7 @@ def test_one_key_fills_its_shard() -> None:
     for step in range(int(MEASURED_S[1] / STEP_S)):
         now = step * STEP_S
         if now >= offered_at:
-            rows = [(offset + i, b"key-00000001", b"x" * 188) for i in range(100)]
+            rows: list[tuple[int, bytes | None, bytes | None]] = [(offset + i, b"key-00000001", b"x" * 188) for i in range(100)]
             scheduler.offer(mapper.map(source_batch(rows, ORDERS_0), lanes)[0], now)
             offset, offered_at = offset + 100, offered_at + OFFER_S
         if under_way and now >= under_way[0]:
