@@ -11,6 +11,7 @@ from itertools import accumulate, islice
 
 from bridge.app.partition_line import PartitionLine
 from bridge.app.telemetry import Sample, Telemetry
+from bridge.core.delivery.commit_metadata import HotLane
 from bridge.core.delivery.lanes import ROW_BATCH, ROW_HASH_KEY, ROW_LANE, ROW_SIZE, PartitionLanes, Row, offset_of
 from bridge.core.records import Lane
 
@@ -48,6 +49,11 @@ class _Watched:
         """Whether what waits would take it long, at what it sends."""
         return self.sent_per_s is not None and len(self.behind) > max(1.0, WARN_S * self.sent_per_s)
 
+    def as_hot_lane(self) -> HotLane:
+        """What is told of it, while something waits in it."""
+        hash_key = f"{next(iter(self.behind))[ROW_HASH_KEY]:032x}"[:HASH_KEY_DIGITS]
+        return HotLane(hash_key, round(self.sent_per_s or 0.0, 1), _in_one_aggregate(self.behind))
+
 
 class HotLanes:
     """Looks once a second, over lanes and not over records."""
@@ -71,23 +77,24 @@ class HotLanes:
                 fullest[line.route] = behind
         before = self._watched
         self._watched = {route: _look(behind, before.get(route), now) for route, behind in fullest.items()}
-        hot = {route for route, watched in self._watched.items() if watched.is_hot}
-        for route in hot - self._warned:
-            self._warn(route, self._watched[route])
-        self._warned = hot
+        hot = {watched.lanes_of: watched.as_hot_lane() for watched in self._watched.values() if watched.is_hot}
+        for line in self._lines():
+            line.hot_lane = hot.get(line.lanes)
+            if line.hot_lane is not None and line.route not in self._warned:
+                self._warn(line, line.hot_lane)
+        self._warned = {line.route for line in self._lines() if line.hot_lane is not None}
 
-    def _warn(self, route: str, watched: _Watched) -> None:
-        partition, behind = watched.lanes_of.partition, watched.behind
+    def _warn(self, line: PartitionLine, hot_lane: HotLane) -> None:
         self._telemetry.log(
             "warning",
             "hot_lane",
-            route=route,
-            topic=partition.topic,
-            partition=partition.number,
-            hash_key=f"{next(iter(behind))[ROW_HASH_KEY]:032x}"[:HASH_KEY_DIGITS],
-            waiting=len(behind),
-            records_per_s=round(watched.sent_per_s or 0.0, 1),
-            aggregate_records=_in_one_aggregate(behind),
+            route=line.route,
+            topic=line.partition.topic,
+            partition=line.partition.number,
+            hash_key=hot_lane.hash_key,
+            waiting=len(self._watched[line.route].behind),
+            records_per_s=hot_lane.records_per_s,
+            aggregate_records=hot_lane.aggregate_records,
         )
 
     def samples(self) -> Iterator[Sample]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from bridge.app.routing import RoutedTopic
 from bridge.core.delivery.ack_tracker import AckTracker
-from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
+from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, HotLane, decode, encode
 from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.lanes import ROW_BYTES, PartitionLanes
 from bridge.core.records import Partition, SourceBatch
@@ -55,6 +55,8 @@ class PartitionLine:
     end_offset: int | None = None
     behind_since_ms: float | None = None
     """When the end of the partition was first seen above everything read, while nothing read waited."""
+    hot_lane: HotLane | None = None
+    """Kept by `HotLanes`."""
     topic_id: str | None = None
     """Kafka's id of the topic that the offsets are of, and when the stream was created that the records go to; None until
     they are known. They stay as they are: another one is that of a topic or stream created anew."""
@@ -122,8 +124,9 @@ class PartitionLine:
     def commit_point(self) -> CommitPoint:
         """What may be committed now."""
         halted, at = (self.halt.reason, self.halt.offset) if self.halt else (None, None)
-        stream = (self.stream, self.stream_created_ms) if self.stream_created_ms is not None else (None, None)
-        return CommitPoint(self.committable(), encode(CommitMetadata(self.slices, halted, at, self.topic_id, *stream)))
+        stream = self.stream if self.stream_created_ms is not None else None
+        said = CommitMetadata(self.slices, halted, at, self.topic_id, stream, self.stream_created_ms, self.hot_lane)
+        return CommitPoint(self.committable(), encode(said))
 
     def committable(self) -> int:
         """The offset that may be committed now: never above a halt, though what was under way then may be acked."""

@@ -63,12 +63,17 @@ def render(status: Status, before: Status | None = None) -> Group:
         for row in route.partitions:
             if row.halted:
                 halted.add_row(f"{row.topic}-{row.partition}", str(row.halted_at), row.halted, row.remedy or "")
+    hot = Table("hot lane of", "hash key begins", "sends records/s, one per round trip", "one aggregate would carry")
+    for row in (row for route in status.routes for row in route.partitions):
+        if row.hot_lane:
+            lane = row.hot_lane
+            hot.add_row(f"{row.topic}-{row.partition}", lane.hash_key, str(lane.records_per_s), str(lane.aggregate_records))
     members = Table("replica", "host", "partitions")
     for member in status.members:
         members.add_row(member.client_id, member.host, str(member.partitions))
     title = f"bridge {status.name}, consumer group {status.group}"
     replicas = members if members.row_count else "no replica is running"
-    return Group(title, routes, *([halted] if halted.row_count else []), replicas, *status.notes)
+    return Group(title, routes, *(table for table in (halted, hot) if table.row_count), replicas, *status.notes)
 
 
 def _rate(route: RouteStatus, before: RouteStatus) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from bridge.app.routing import route_of
 from bridge.app.settings import Settings
-from bridge.core.delivery.commit_metadata import CommitPoint, decode
+from bridge.core.delivery.commit_metadata import CommitPoint, HotLane, decode
 from bridge.core.delivery.halts import HALTS, reason_named
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import Partition
@@ -18,7 +18,7 @@ class PartitionStatus:
     """One partition: where the group stands, how far behind it is, whether it stands still.
 
     `committed` is None before the first commit. `lag_seconds` is the age of the record at the committed offset, None
-    where it could not be read. `remedy` says what to do about a halt.
+    where it could not be read. `remedy` says what to do about a halt. `hot_lane` holds the partition up.
     """
 
     topic: str
@@ -31,6 +31,7 @@ class PartitionStatus:
     halted_at: int | None
     remedy: str | None
     member: str | None
+    hot_lane: HotLane | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -106,7 +107,7 @@ def _rows(
         reason = reason_named(metadata.halted)
         remedy = HALTS[reason].remedy if reason else None
         halt = (metadata.halted, metadata.halted_at, remedy)
-        rows.append(PartitionStatus(*where, *halt, owner.get(partition)))
+        rows.append(PartitionStatus(*where, *halt, owner.get(partition), metadata.hot_lane))
     return rows
 
 

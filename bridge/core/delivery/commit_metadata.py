@@ -3,7 +3,7 @@
 Format: compact JSON, `v` its version, at most 4096 bytes (default of the broker's `offset.metadata.max.bytes`).
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,12 +20,22 @@ class CommitPoint(NamedTuple):
 
 
 @dataclass(slots=True, frozen=True)
+class HotLane:
+    """A lane that has more than one record per round trip carries: the first hexadecimal digits of its hash key, what it sends a
+    second, and how many of its records one aggregate would carry in place of one."""
+
+    hash_key: str
+    records_per_s: float
+    aggregate_records: int
+
+
+@dataclass(slots=True, frozen=True)
 class CommitMetadata:
     """`slices` is N of `partition_key: partition`, frozen when the partition was first assigned.
 
     `halted` and `halted_at` name the reason and the offset at which the partition stands still. `topic_id` is Kafka's id of the
     topic that the offset is one of, `stream_created_ms` when the `stream` was created to which the records below it went: a
-    topic or stream of that name with another one was created anew.
+    topic or stream of that name with another one was created anew. `hot_lane` is the one that holds the partition up.
     """
 
     slices: int | None = None
@@ -34,6 +44,7 @@ class CommitMetadata:
     topic_id: str | None = None
     stream: str | None = None
     stream_created_ms: int | None = None
+    hot_lane: HotLane | None = None
 
 
 def encode(metadata: CommitMetadata) -> str:
@@ -48,6 +59,8 @@ def encode(metadata: CommitMetadata) -> str:
         fields["t"] = metadata.topic_id
     if metadata.stream is not None and metadata.stream_created_ms is not None:
         fields["s"] = [metadata.stream, metadata.stream_created_ms]
+    if metadata.hot_lane is not None:
+        fields["hot"] = astuple(metadata.hot_lane)
     return orjson.dumps(fields).decode()
 
 
@@ -65,10 +78,16 @@ def decode(text: str | None) -> CommitMetadata:
             of_stream: tuple[str | None, int | None] = stream, created_ms
         case _:
             of_stream = None, None
+    match fields.get("hot"):
+        case [str() as hash_key, int() | float() as records_per_s, int() as aggregate_records]:
+            hot_lane: HotLane | None = HotLane(hash_key, records_per_s, aggregate_records)
+        case _:
+            hot_lane = None
     return CommitMetadata(
         slices if isinstance(slices, int) and slices > 0 else None,
         halted if isinstance(halted, str) else None,
         halted_at if isinstance(halted_at, int) else None,
         topic_id if isinstance(topic_id, str) else None,
         *of_stream,
+        hot_lane,
     )

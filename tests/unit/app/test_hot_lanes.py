@@ -7,6 +7,7 @@ import pytest
 
 from bridge.app.hot_lanes import LOOK_S, HotLanes
 from bridge.app.partition_line import PartitionLine
+from bridge.core.delivery.commit_metadata import HotLane, decode
 from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.delivery.mapping import Mapper
 from bridge.core.delivery.requests import Request, RequestLimits
@@ -87,6 +88,9 @@ def test_a_lane_that_falls_behind_is_told_once_until_it_has_caught_up():
         lanes.hot.tick(lanes.now)
         return [fields for _, event, fields in lanes.telemetry.lines if event == "hot_lane"]
 
+    def committed() -> HotLane | None:
+        return decode(lanes.lines[0].commit_point().metadata).hot_lane
+
     assert warnings() == [], "its rate is not known yet"
     for second in range(1, 4):
         lanes.round_trips(10, 0.1)
@@ -101,9 +105,11 @@ def test_a_lane_that_falls_behind_is_told_once_until_it_has_caught_up():
         "records_per_s": 10.0,
         "aggregate_records": 90,
     }
+    assert committed() is not None
     lanes.round_trips(60, 0.01)
     lanes.now += LOOK_S
     assert len(warnings()) == 1, "what waits is sent at once now"
+    assert committed() is None
     lanes.offer(lanes.lines[0], b"hot", 500)
     for _ in range(3):
         lanes.round_trips(5, 0.1)

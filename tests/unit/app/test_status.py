@@ -9,7 +9,7 @@ from rich.console import Console
 from bridge.app.jobs.status import Status, read_status
 from bridge.app.settings import parse_settings
 from bridge.cli.status import render
-from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, encode
+from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, HotLane, encode
 from bridge.core.delivery.halts import HALTS
 from bridge.core.records import Partition
 from bridge.ports import GroupMember
@@ -58,7 +58,7 @@ async def status() -> Status:
     metadata = [
         CommitMetadata(halted="topic_recreated", halted_at=7, topic_id="old"),
         CommitMetadata(halted="of a later version", halted_at=8),
-        CommitMetadata(),
+        CommitMetadata(hot_lane=HotLane("6e7f85a9", 48.5, 230)),
     ]
     points = [CommitPoint(7 + i, encode(beside)) for i, beside in enumerate(metadata)]
     settings = parse_settings(
@@ -80,6 +80,17 @@ async def test_a_halt_is_told_with_what_to_do(status: Status):
         (None, None, None),
     ]
     assert (status.routes[0].halted, status.routes[0].lag_records, status.routes[0].lag_seconds) == (2, 6, 3.0)
+
+
+async def test_a_hot_lane_is_told_with_what_it_would_gain(status: Status):
+    rows = [asdict(row)["hot_lane"] for row in status.routes[0].partitions]
+    assert rows == [None, None, {"hash_key": "6e7f85a9", "records_per_s": 48.5, "aggregate_records": 230}]
+    console = Console(width=400)
+    with console.capture() as shown:
+        console.print(render(status))
+    (line,) = [line for line in shown.get().splitlines() if "6e7f85a9" in line]
+    assert "orders-2" in line
+    assert "230" in line
 
 
 async def test_the_table_says_it_too(status: Status):

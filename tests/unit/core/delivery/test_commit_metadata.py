@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.delivery.commit_metadata import METADATA_BYTES_MAX, VERSION, CommitMetadata, decode, encode
+from bridge.core.delivery.commit_metadata import METADATA_BYTES_MAX, VERSION, CommitMetadata, HotLane, decode, encode
 
 SLICES = st.none() | st.integers(1, 10_000)
 HALTED = st.just((None, None)) | st.tuples(st.text(max_size=40), st.integers(0, 2**62))
@@ -13,11 +13,14 @@ STREAM = st.just((None, None)) | st.tuples(st.text(max_size=128), st.integers(0,
 
 
 METADATA = st.builds(
-    lambda slices, halted, topic_id, stream: CommitMetadata(slices, halted[0], halted[1], topic_id, stream[0], stream[1]),
+    lambda slices, halted, topic_id, stream, hot: CommitMetadata(
+        slices, halted[0], halted[1], topic_id, stream[0], stream[1], hot
+    ),
     SLICES,
     HALTED,
     st.none() | st.text(max_size=22),
     STREAM,
+    st.none() | st.builds(HotLane, st.text("0123456789abcdef", max_size=8), st.floats(0, 1e6), st.integers(1, 500)),
 )
 
 
