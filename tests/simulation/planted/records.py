@@ -11,13 +11,15 @@ RECORDS = (
         "            return None\n"
         "        return self._holds(shard_id, row)\n",
         "            return True\n        return True\n",
+        seed=39,
     ),
     Mutant(
         "records move to a child shard while some of its parent are on their way",
-        "L2",
+        "L1",
         "core/delivery/aggregate_queues.py",
         "        if not self.gone or any(queue.busy for queue in self.gone):\n",
         "        if not self.gone:\n",
+        seed=39,
     ),
     Mutant(
         "new records overtake those that wait for a closed shard",
@@ -25,6 +27,7 @@ RECORDS = (
         "core/delivery/aggregate_queues.py",
         "                if self.gone:\n                    self.moving.append(part)\n                    continue\n",
         "",
+        seed=428,
     ),
     Mutant(
         "an aggregate goes to a child shard as it was made for the parent",
@@ -32,6 +35,7 @@ RECORDS = (
         "core/delivery/aggregate_lanes.py",
         "            if not is_aggregate(row) or aggregate_of(row).queue.shard_id in self._open:\n",
         "            if True:\n",
+        seed=39,
     ),
     Mutant(
         "records of an aggregate that is taken apart go behind the others",
@@ -46,6 +50,7 @@ RECORDS = (
         "app/parking.py",
         "                self._waiting.append(leaving)\n",
         "                self._waiting.append(leaving)\n                batch.resolved[diverted.row] = 1\n",
+        seed=4,
     ),
     Mutant(
         "a dead letter that Kafka refuses is dropped",
@@ -56,6 +61,7 @@ RECORDS = (
         "        _out(leaving)\n"
         "        leaving.batch.resolved[leaving.row] = 1\n"
         "        return ()\n",
+        seed=2,
     ),
     Mutant(
         "a value that KCL would open goes as it is",
@@ -63,6 +69,7 @@ RECORDS = (
         "core/delivery/mapping.py",
         "v[:4] == MAGIC and kcl_opens(v)",
         "False",
+        seed=1,
     ),
     Mutant(
         "records that cannot be carried are skipped whatever the policy",
@@ -70,6 +77,7 @@ RECORDS = (
         "core/delivery/policies.py",
         '    return action if action in ("stop", "skip") else "park"',
         '    return "skip"',
+        seed=2,
     ),
     Mutant(
         "a dead letter is parked without its key",
@@ -77,6 +85,7 @@ RECORDS = (
         "core/delivery/dead_letters.py",
         "    return TopicMessage(origin, letter.key, letter.value,",
         "    return TopicMessage(origin, None, letter.value,",
+        seed=2,
     ),
     Mutant(
         "a drain ends in the middle of an aggregate",
