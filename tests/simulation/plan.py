@@ -169,6 +169,9 @@ def _faults(
     kinds = [chance.choice([kind for kind in KINDS if kind not in (*ANEW, *OF_DEAD_LETTERS)]) for _ in range(count)]
     seldom = random.Random(f"{seed}/anew")
     kinds += [seldom.choice(ANEW)] if seldom.random() < ANEW_PART else []
+    calm = random.Random(f"{seed}/calm")
+    if calm.random() < CALM_PART:
+        kinds = [calm.choice(CALM) for _ in range(calm.randint(2, 8))]
     faults = []
     for i, kind in enumerate(kinds):
         own = random.Random(f"{seed}/faults/{i}/{kind}")
@@ -176,6 +179,9 @@ def _faults(
         # Half of them where something is going on.
         busy = own.choice(bursts).at + own.uniform(0.0, 1.5) if bursts and own.random() < 0.5 else own.uniform(0.5, ends_at)
         faults.append(Fault(busy, kind, KINDS[kind](context)))
+    away = random.Random(f"{seed}/away")
+    if bursts and away.random() < AWAY_PART:
+        faults.append(Fault(bursts[-1].at + away.uniform(0.0, 0.6), "broker_down", {"seconds": away.uniform(10.2, 13.0)}))
     for i, odd in enumerate(odds):
         own = random.Random(f"{seed}/faults/odd/{i}")
         if own.random() < 0.3:
@@ -234,6 +240,7 @@ OF_CLUSTER = (
     "refuse_commits",
     "unanswered_commits",
     "late_commits",
+    "slow_commits",
     "redeliver",
     "short_batches",
     "slow_fetches",
@@ -241,6 +248,15 @@ OF_CLUSTER = (
     *OF_DEAD_LETTERS,
 )
 """Those that the cluster has a probability for, under the same name."""
+
+CALM = (
+    *("rebalance", "sigterm", "taken_and_given_back", "partitions_added", "slow_commits", "redeliver", "short_batches"),
+    *("split", "merge", "update_shard_count", "record_throttled", "record_internal_failure"),
+)
+"""Nothing of this leads to a repeat: in runs with these alone every record is there once."""
+CALM_PART = 0.2
+AWAY_PART = 0.06
+"""Of the runs; in these the broker is away behind the last records, longer than a commit is waited for."""
 
 ANEW = ("topic_recreated", "stream_recreated")
 """Those after which whole partitions stand still: in few runs, or the others would find little to disturb."""

@@ -73,6 +73,9 @@ class Commit:
             if faults.unanswered_applied:
                 self._carry_out()
             self._wire.break_off()
+        elif faults.happens("slow_commits"):
+            codes = self._carry_out()
+            self._cluster.timeline.after(faults.chance.uniform(0.0, faults.commit_answer_s), lambda: reply(codes))
         else:
             reply(self._carry_out())
 

@@ -22,6 +22,9 @@ class Faults:
     late_commits: float = 0.0
     """A commit arrives up to `commit_delay_s` late, so that a later one may overtake it."""
     commit_delay_s: float = 5.0
+    slow_commits: float = 0.0
+    """The answer to a commit takes up to `commit_answer_s` longer."""
+    commit_answer_s: float = 1.5
     redeliver: float = 0.0
     """A fetch goes back by up to `redeliver_offsets`, not before the offset at which the assignment began."""
     redeliver_offsets: int = 50
