@@ -38,7 +38,7 @@ def show(
     with exit_of_trouble():
         letters = asyncio.run(show_letters(settings, dead_letter_reader(settings), partition, offset))
     if not letters:
-        typer.echo(f"{settings.dead_letter_topic}: no dead letter {letter_id}", err=True)
+        typer.echo(f"{settings.dead_letter_topic}: no dead letter {letter_id}: `bridge dlq list` tells the ids", err=True)
         raise typer.Exit(ExitStatus.FAILED)
     if output is Output.JSON:
         echo_json([_data(letter) for letter in letters])

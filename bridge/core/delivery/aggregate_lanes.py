@@ -4,9 +4,9 @@ KCL drops a whole aggregate that holds one record outside the shard's range (Agg
 one that landed on another shard than predicted counts as stored only where all its records hash into that shard.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from bridge.core.delivery.aggregate_queues import Aggregating, Part, WaitingRecords, by_shard
+from bridge.core.delivery.aggregate_queues import Aggregating, Part, WaitingRecords, by_shard, rows_to_send
 from bridge.core.delivery.aggregates import aggregate_of, is_aggregate, open_head, take_apart
 from bridge.core.delivery.lanes import FIRST, MappedBatch, PartitionLanes, Row
 from bridge.core.delivery.shard_map import Places, Shard, ShardMap
@@ -15,17 +15,15 @@ from bridge.core.delivery.shard_map import Places, Shard, ShardMap
 class AggregateLanes:
     """All partitions of a stream whose records travel in aggregates."""
 
-    def __init__(self) -> None:
+    def __init__(self, shard_map: ShardMap) -> None:
         self._partitions: dict[PartitionLanes, Aggregating] = {}
         self._undecided: list[tuple[Row, str]] = []  # landed on shards that are not known yet
-        self._open: dict[str, Shard] = {}
-        self._shards: Sequence[Shard] = ()
-        self._places: Places | None = None
+        self._know(shard_map)
 
-    def offer(self, batch: MappedBatch, places: Sequence[int]) -> tuple[list[Row], bool]:
+    def offer(self, batch: MappedBatch) -> tuple[list[Row], bool]:
         """Takes the rows of a batch in. Returns new heads, and whether an aggregate of a queue is full."""
         aggregating = self._partitions.setdefault(batch.lanes_of, Aggregating())
-        parts = by_shard(batch, places, self._shards)
+        parts = self._by_shard(rows_to_send(batch))
         heads = _heads(aggregating.take_in(batch.lanes_of, parts))
         queues = (aggregating.queues.get(shard.shard_id) for shard, _ in parts)
         return heads, any(queue is not None and queue.is_full for queue in queues)
@@ -58,8 +56,7 @@ class AggregateLanes:
 
     def replace_shard_map(self, shard_map: ShardMap) -> tuple[list[Row], list[Row]]:
         """Returns the aggregates that landed on shards that were not known: the stored ones, and those that KCL drops."""
-        self._shards, self._places = shard_map.shards, Places(shard_map)
-        self._open = {shard.shard_id: shard for shard in shard_map.shards}
+        self._know(shard_map)
         for aggregating in self._partitions.values():
             aggregating.close_shards(set(self._open))
         undecided, self._undecided = self._undecided, []
@@ -90,13 +87,17 @@ class AggregateLanes:
         for row in ready:
             take_apart(row)
         for part in aggregating.cut(offset):
-            lanes_of.count_out(len(part), sum(part.sizes))
+            lanes_of.count_out(len(part), part.size)
         for part in _all_parts(aggregating):
             part.batch.age = FIRST
         for left in [lanes for lanes in self._partitions if lanes.ends_at is not None and not lanes.unresolved]:
             del self._partitions[left]
         idle = [queue for queue in aggregating.queues.values() if queue.parts and not queue.busy]
         return [*_heads(idle), *self._move(lanes_of)]
+
+    def _know(self, shard_map: ShardMap) -> None:
+        self._shards, self._places = shard_map.shards, Places(shard_map)
+        self._open = {shard.shard_id: shard for shard in shard_map.shards}
 
     def _next(self, queue: WaitingRecords) -> list[Row]:
         if queue.shard_id not in self._open:
@@ -105,21 +106,15 @@ class AggregateLanes:
 
     def _move(self, lanes_of: PartitionLanes) -> list[Row]:
         aggregating = self._partitions.get(lanes_of)
-        if aggregating is None or self._places is None:
+        if aggregating is None:
             return []
         idle: list[WaitingRecords] = []
         for part in aggregating.take_moved():
-            batch = part.batch
-            places = self._places.of([batch.hash_keys[row] for row in part.rows])
-            of_shard: dict[int, list[int]] = {}
-            for i, place in enumerate(places):
-                of_shard.setdefault(place, []).append(i)
-            parts = [
-                (self._shards[place], Part(batch, [part.rows[i] for i in rows], [part.sizes[i] for i in rows]))
-                for place, rows in of_shard.items()
-            ]
-            idle += aggregating.take_in(lanes_of, parts)
+            idle += aggregating.take_in(lanes_of, self._by_shard(part))
         return _heads(idle)
+
+    def _by_shard(self, part: Part) -> list[tuple[Shard, Part]]:
+        return by_shard(part, self._places.of(part.hash_keys()), self._shards)
 
     def _holds(self, shard_id: str, row: Row) -> bool:
         shard = self._open.get(shard_id)

@@ -34,6 +34,20 @@ class Part:
         batch = self.batch
         return Part(batch, self.rows[:rows], self.sizes[:rows]), Part(batch, self.rows[rows:], self.sizes[rows:])
 
+    def only(self, places: Sequence[int]) -> "Part":
+        """The rows at these places of the part, which ascend."""
+        return Part(self.batch, [self.rows[i] for i in places], [self.sizes[i] for i in places])
+
+    def hash_keys(self) -> Sequence[int]:
+        """Of its rows."""
+        hash_keys = self.batch.hash_keys
+        return hash_keys if len(self) == len(hash_keys) else [hash_keys[row] for row in self.rows]
+
+    @property
+    def size(self) -> int:
+        """Data and partition keys, in bytes."""
+        return sum(self.sizes)
+
 
 @dataclass(slots=True, eq=False)
 class WaitingRecords:
@@ -103,7 +117,7 @@ class WaitingRecords:
 
     def _count(self, part: Part, sign: int) -> None:
         self.records += sign * len(part)
-        self.size += sign * sum(part.sizes)
+        self.size += sign * part.size
 
 
 def _cut(parts: Iterable[Part], offset: int) -> tuple[list[Part], list[Part]]:
@@ -126,7 +140,7 @@ class Aggregating:
     moving: deque[Part] = field(default_factory=deque)
     """Records that may stand behind those of a closed shard in their lanes."""
 
-    def take_in(self, lanes_of: PartitionLanes, parts: Iterable[tuple[Shard, Part]]) -> "list[WaitingRecords]":
+    def take_in(self, lanes_of: PartitionLanes, parts: Iterable[tuple[Shard, Part]]) -> list[WaitingRecords]:
         """Rows of the shards that they go to now. Returns the queues that need a head."""
         idle = []
         for shard, part in parts:
@@ -163,19 +177,20 @@ class Aggregating:
         return out + above
 
 
-def by_shard(batch: MappedBatch, places: Sequence[int], shards: Sequence[Shard]) -> list[tuple[Shard, Part]]:
-    """The rows to send of a batch, by the places of all its rows."""
-    sizes = batch.sizes
-    if batch.diverted:
-        left_out = {diverted.row for diverted in batch.diverted}
-        rows = [row for row in range(len(batch)) if row not in left_out]
-    else:
-        rows = list(range(len(batch)))
-    if not rows:
+def rows_to_send(batch: MappedBatch) -> Part:
+    """All rows of a batch but the diverted ones."""
+    left_out = {diverted.row for diverted in batch.diverted}
+    whole = Part(batch, range(len(batch)), batch.sizes)
+    return whole.only([row for row in whole.rows if row not in left_out]) if left_out else whole
+
+
+def by_shard(part: Part, places: Sequence[int], shards: Sequence[Shard]) -> list[tuple[Shard, Part]]:
+    """Its rows by the shards in which they have their places."""
+    if not places:
         return []
     if places.count(places[0]) == len(places):
-        return [(shards[places[0]], Part(batch, rows, [sizes[row] for row in rows]))]
+        return [(shards[places[0]], part)]
     of_place: dict[int, list[int]] = defaultdict(list)
-    for row in rows:
-        of_place[places[row]].append(row)
-    return [(shards[place], Part(batch, of_it, [sizes[row] for row in of_it])) for place, of_it in of_place.items()]
+    for i, place in enumerate(places):
+        of_place[place].append(i)
+    return [(shards[place], part.only(of_it)) for place, of_it in of_place.items()]

@@ -35,7 +35,7 @@ class Aggregate:
 
     __slots__ = ("age", "attempted_again", "lanes_of", "offsets", "parts", "queue", "resolved", "timestamps_ms")
 
-    def __init__(self, queue: "WaitingRecords") -> None:
+    def __init__(self, queue: WaitingRecords) -> None:
         first = queue.parts[0]
         self.queue = queue
         self.lanes_of = queue.lanes_of
@@ -57,13 +57,13 @@ class Aggregate:
     @property
     def size(self) -> int:
         """Data and partition keys of its records, in bytes."""
-        return sum(sum(part.sizes) for part in self.parts)
+        return sum(part.size for part in self.parts)
 
     def forget(self, _row: Row) -> None:
         """It is not sent any more, nor what stands behind it."""
         self.lanes_of.count_out(len(self), self.size)
         for part in self.queue.take_all():
-            self.lanes_of.count_out(len(part), sum(part.sizes))
+            self.lanes_of.count_out(len(part), part.size)
         self.queue.busy = False
 
     def rows_of_lane(self, _row: Row) -> int:
@@ -72,11 +72,7 @@ class Aggregate:
 
     def hash_keys(self) -> list[int]:
         """Of its records."""
-        return [part.batch.hash_keys[row] for part in self.parts for row in part.rows]
-
-    def record_timestamps_ms(self) -> list[int]:
-        """Of its records, from Kafka."""
-        return [part.batch.timestamps_ms[row] for part in self.parts for row in part.rows]
+        return [key for part in self.parts for key in part.hash_keys()]
 
 
 def open_head(queue: WaitingRecords) -> Row:

@@ -34,7 +34,7 @@ class RoutedRows:
         self._shards = ReadyShards()
         self._singly: deque[Row] = deque()  # of a request that was rejected as a whole: one request each
         self._resting = RestingRows()
-        self._aggregates = AggregateLanes()
+        self._aggregates = AggregateLanes(shard_map)
         self._offered = 0  # batches
         self._ready_rows = 0  # of all shards, closed ones too
         self._linger_s = NEVER
@@ -77,7 +77,7 @@ class RoutedRows:
         lanes_of, left_out = batch.lanes_of, [batch.sizes[diverted.row] for diverted in batch.diverted]
         lanes_of.unresolved += len(batch) - len(left_out)
         lanes_of.unresolved_bytes += sum(batch.sizes) - sum(left_out)
-        heads, full = self._aggregates.offer(batch, self._places.of(batch.hash_keys))
+        heads, full = self._aggregates.offer(batch)
         self._linger_s = min(self._linger_s, lanes_of.linger_s)
         self._free(heads)
         self._send_at = min(self._send_at, now if full else now + lanes_of.linger_s)
@@ -99,7 +99,7 @@ class RoutedRows:
 
     def _truncate_aggregates(self, lanes_of: PartitionLanes, offset: int) -> None:
         heads: list[Row] = []
-        for queue in self._queues if lanes_of.aggregates is not None else ():
+        for queue in self._queues:
             heads += queue.ready.take_out(lambda row: row[ROW_BATCH].lanes_of is not lanes_of)
         self._ready_rows -= len(heads)
         self._free(self._aggregates.truncate(lanes_of, offset, heads))
