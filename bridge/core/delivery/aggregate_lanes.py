@@ -93,7 +93,7 @@ class AggregateLanes:
         for row in ready:
             take_apart(row)
         for part in aggregating.cut(offset):
-            lanes_of.count_out(len(part), sum(part.sizes))
+            lanes_of.count_out(len(part), part.size)
         for part in _all_parts(aggregating):
             part.batch.age = FIRST
         for left in [lanes for lanes in self._partitions if lanes.ends_at is not None and not lanes.unresolved]:
@@ -112,15 +112,11 @@ class AggregateLanes:
             return []
         idle: list[WaitingRecords] = []
         for part in aggregating.take_moved():
-            batch = part.batch
-            places = self._places.of([batch.hash_keys[row] for row in part.rows])
+            places = self._places.of([part.batch.hash_keys[row] for row in part.rows])
             of_shard: dict[int, list[int]] = {}
             for i, place in enumerate(places):
                 of_shard.setdefault(place, []).append(i)
-            parts = [
-                (self._shards[place], Part(batch, [part.rows[i] for i in rows], [part.sizes[i] for i in rows]))
-                for place, rows in of_shard.items()
-            ]
+            parts = [(self._shards[place], part.select(rows)) for place, rows in of_shard.items()]
             idle += aggregating.take_in(lanes_of, parts)
         return _heads(idle)
 

@@ -9,7 +9,8 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
 from bridge.core.delivery.shard_map import Shard
@@ -31,19 +32,41 @@ class AggregateLimits:
 
 @dataclass(slots=True)
 class Part:
-    """Rows of one batch, in ascending order, and the bytes of each: data and partition key."""
+    """Rows of one batch, in ascending order, the bytes of each (data and partition key), and their data, which the batch does
+    not hold any more. The data of an aggregate is in the aggregate alone."""
 
     batch: MappedBatch
     rows: Sequence[int]
     sizes: Sequence[int]
+    datas: Sequence[bytes]
+    size: int = field(init=False)
+    """Bytes of all its rows."""
+
+    def __post_init__(self) -> None:
+        self.size = sum(self.sizes)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def split(self, rows: int) -> "tuple[Part, Part]":
         """The first rows, and the rest."""
-        batch = self.batch
-        return Part(batch, self.rows[:rows], self.sizes[:rows]), Part(batch, self.rows[rows:], self.sizes[rows:])
+        return self._only(slice(rows)), self._only(slice(rows, None))
+
+    def select(self, places: Sequence[int]) -> "Part":
+        """Those at these places among its rows."""
+        rows, sizes, datas = pick(places, self.rows, self.sizes, self.datas)
+        return Part(self.batch, rows, sizes, datas)
+
+    def _only(self, rows: slice) -> "Part":
+        return Part(self.batch, self.rows[rows], self.sizes[rows], self.datas[rows])
+
+
+def pick(places: Sequence[int], *columns: Sequence[Any]) -> list[Sequence[Any]]:
+    """The entries at these places, of each column."""
+    if len(places) == 1:
+        return [(column[places[0]],) for column in columns]
+    picked = itemgetter(*places)  # a loop would cost twice as much
+    return [picked(column) for column in columns]
 
 
 @dataclass(slots=True, eq=False)
@@ -76,19 +99,24 @@ class WaitingRecords:
 
     def take(self, bytes_max: int, records_max: int) -> list[Part]:
         """What fits into one aggregate, at least one record."""
+        if self.records <= records_max and self.size + ROW_OVERHEAD * self.records <= bytes_max:
+            return self.take_all()
         taken: list[Part] = []
         while self.parts and records_max > 0 and (bytes_max > 0 or not taken):
             part = self.parts[0]
-            sizes_to = list(accumulate([size + ROW_OVERHEAD for size in part.sizes]))
-            fits = min(records_max, bisect_right(sizes_to, bytes_max))
+            fits = len(part)
+            if fits > records_max or part.size + ROW_OVERHEAD * fits > bytes_max:
+                sizes_to = list(accumulate([size + ROW_OVERHEAD for size in part.sizes]))
+                fits = min(records_max, bisect_right(sizes_to, bytes_max))
             if fits == 0 and taken:
                 break
+            whole = fits == len(part)
             part = self._take_from_first(max(1, fits))
             taken.append(part)
-            records_max -= len(part)
-            bytes_max -= sizes_to[len(part) - 1]
-            if fits < len(sizes_to):
+            if not whole:
                 break
+            records_max -= len(part)
+            bytes_max -= part.size + ROW_OVERHEAD * len(part)
         return taken
 
     def cut(self, offset: int) -> list[Part]:
@@ -107,7 +135,7 @@ class WaitingRecords:
 
     def _count(self, part: Part, sign: int) -> None:
         self.records += sign * len(part)
-        self.size += sign * sum(part.sizes)
+        self.size += sign * part.size
 
 
 def _cut(parts: Iterable[Part], offset: int) -> tuple[list[Part], list[Part]]:
@@ -180,18 +208,16 @@ class Aggregating:
 
 
 def by_shard(batch: MappedBatch, places: Sequence[int], shards: Sequence[Shard]) -> list[tuple[Shard, Part]]:
-    """The rows to send of a batch, by the places of all its rows."""
-    sizes = batch.sizes
-    if batch.diverted:
-        left_out = {diverted.row for diverted in batch.diverted}
-        rows = [row for row in range(len(batch)) if row not in left_out]
-    else:
-        rows = list(range(len(batch)))
-    if not rows:
-        return []
-    if places.count(places[0]) == len(places):
-        return [(shards[places[0]], Part(batch, rows, [sizes[row] for row in rows]))]
+    """The rows to send of a batch, by the places of all its rows. The parts alone hold the data from now on."""
+    sizes, datas = batch.sizes, batch.values
+    batch.values = ()
+    if not batch.diverted and len(set(places)) == 1:
+        return [(shards[places[0]], Part(batch, range(len(batch)), sizes, datas))]
+    left_out = {diverted.row for diverted in batch.diverted}
     of_place: dict[int, list[int]] = defaultdict(list)
-    for row in rows:
-        of_place[places[row]].append(row)
-    return [(shards[place], Part(batch, of_it, [sizes[row] for row in of_it])) for place, of_it in of_place.items()]
+    for row, place in enumerate(places):
+        of_place[place].append(row)
+    if left_out:
+        kept = ((place, [row for row in rows if row not in left_out]) for place, rows in of_place.items())
+        of_place = {place: rows for place, rows in kept if rows}
+    return [(shards[place], Part(batch, rows, *pick(rows, sizes, datas))) for place, rows in of_place.items()]
