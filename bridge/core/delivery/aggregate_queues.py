@@ -9,7 +9,8 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 from bridge.core.delivery.lanes import MappedBatch, PartitionLanes
 from bridge.core.delivery.shard_map import Shard
@@ -20,33 +21,46 @@ ROW_OVERHEAD: Final = 12
 
 @dataclass(slots=True)
 class Part:
-    """Rows of one batch, in ascending order, and the bytes of each: data and partition key."""
+    """Rows of one batch, in ascending order, the bytes of each (data and partition key), and their data, which the batch does
+    not hold any more. The data of an aggregate is in the aggregate alone."""
 
     batch: MappedBatch
     rows: Sequence[int]
     sizes: Sequence[int]
+    datas: Sequence[bytes]
+    size: int = field(init=False)
+    """Bytes of all its rows."""
+
+    def __post_init__(self) -> None:
+        self.size = sum(self.sizes)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def split(self, rows: int) -> "tuple[Part, Part]":
         """The first rows, and the rest."""
-        batch = self.batch
-        return Part(batch, self.rows[:rows], self.sizes[:rows]), Part(batch, self.rows[rows:], self.sizes[rows:])
+        return self._only(slice(rows)), self._only(slice(rows, None))
 
-    def only(self, places: Sequence[int]) -> "Part":
-        """The rows at these places of the part, which ascend."""
-        return Part(self.batch, [self.rows[i] for i in places], [self.sizes[i] for i in places])
+    def select(self, places: Sequence[int]) -> "Part":
+        """Those at these places among its rows."""
+        rows, sizes, datas = pick(places, self.rows, self.sizes, self.datas)
+        return Part(self.batch, rows, sizes, datas)
 
     def hash_keys(self) -> Sequence[int]:
         """Of its rows."""
         hash_keys = self.batch.hash_keys
-        return hash_keys if len(self) == len(hash_keys) else [hash_keys[row] for row in self.rows]
+        return hash_keys if len(self) == len(hash_keys) else pick(self.rows, hash_keys)[0]
 
-    @property
-    def size(self) -> int:
-        """Data and partition keys, in bytes."""
-        return sum(self.sizes)
+    def _only(self, rows: slice) -> "Part":
+        return Part(self.batch, self.rows[rows], self.sizes[rows], self.datas[rows])
+
+
+def pick(places: Sequence[int], *columns: Sequence[Any]) -> list[Sequence[Any]]:
+    """The entries at these places, of each column."""
+    if len(places) < 2:
+        return [tuple(column[place] for place in places) for column in columns]
+    picked = itemgetter(*places)  # a loop would cost twice as much
+    return [picked(column) for column in columns]
 
 
 @dataclass(slots=True, eq=False)
@@ -86,19 +100,24 @@ class WaitingRecords:
 
     def take(self, bytes_max: int, records_max: int) -> list[Part]:
         """What fits into one aggregate, at least one record."""
+        if self.records <= records_max and self.size + ROW_OVERHEAD * self.records <= bytes_max:
+            return self.take_all()
         taken: list[Part] = []
         while self.parts and records_max > 0 and (bytes_max > 0 or not taken):
             part = self.parts[0]
-            sizes_to = list(accumulate([size + ROW_OVERHEAD for size in part.sizes]))
-            fits = min(records_max, bisect_right(sizes_to, bytes_max))
+            fits = len(part)
+            if fits > records_max or part.size + ROW_OVERHEAD * fits > bytes_max:
+                sizes_to = list(accumulate([size + ROW_OVERHEAD for size in part.sizes]))
+                fits = min(records_max, bisect_right(sizes_to, bytes_max))
             if fits == 0 and taken:
                 break
+            whole = fits == len(part)
             part = self._take_from_first(max(1, fits))
             taken.append(part)
-            records_max -= len(part)
-            bytes_max -= sizes_to[len(part) - 1]
-            if fits < len(sizes_to):
+            if not whole:
                 break
+            records_max -= len(part)
+            bytes_max -= part.size + ROW_OVERHEAD * len(part)
         return taken
 
     def cut(self, offset: int) -> list[Part]:
@@ -178,10 +197,10 @@ class Aggregating:
 
 
 def rows_to_send(batch: MappedBatch) -> Part:
-    """All rows of a batch but the diverted ones."""
+    """All rows of a batch but the diverted ones. The part alone holds their data from now on."""
     left_out = {diverted.row for diverted in batch.diverted}
-    whole = Part(batch, range(len(batch)), batch.sizes)
-    return whole.only([row for row in whole.rows if row not in left_out]) if left_out else whole
+    whole, batch.values = Part(batch, range(len(batch)), batch.sizes, batch.values), ()
+    return whole.select([row for row in whole.rows if row not in left_out]) if left_out else whole
 
 
 def by_shard(part: Part, places: Sequence[int], shards: Sequence[Shard]) -> list[tuple[Shard, Part]]:
@@ -193,4 +212,4 @@ def by_shard(part: Part, places: Sequence[int], shards: Sequence[Shard]) -> list
     of_place: dict[int, list[int]] = defaultdict(list)
     for i, place in enumerate(places):
         of_place[place].append(i)
-    return [(shards[place], part.only(of_it)) for place, of_it in of_place.items()]
+    return [(shards[place], part.select(of_it)) for place, of_it in of_place.items()]

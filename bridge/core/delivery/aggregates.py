@@ -1,10 +1,11 @@
 """The aggregate at the head of a queue of records: put together only when it can go, from all that waits by then."""
 
-from itertools import chain
-from typing import Final, cast
+from collections.abc import Sequence
+from itertools import chain, islice
+from typing import Any, Final, cast
 
 from bridge.core.delivery.aggregate_limits import AggregateLimits
-from bridge.core.delivery.aggregate_queues import Part, WaitingRecords
+from bridge.core.delivery.aggregate_queues import Part, WaitingRecords, pick
 from bridge.core.delivery.aggregate_tags import Origin, TagColumns, encode_tag
 from bridge.core.delivery.aggregation import encode_aggregate
 from bridge.core.delivery.deaggregation import decode_aggregate
@@ -74,6 +75,10 @@ class Aggregate:
         """Of its records."""
         return [key for part in self.parts for key in part.hash_keys()]
 
+    def record_timestamps_ms(self) -> list[int]:
+        """Of its records, from Kafka."""
+        return list(chain.from_iterable(pick(part.rows, part.batch.timestamps_ms)[0] for part in self.parts))
+
 
 def open_head(queue: WaitingRecords) -> Row:
     """A head that is ready to go, and put together when it goes."""
@@ -108,9 +113,7 @@ def put_together(row: Row, room_bytes: int) -> Row:
         queue.put_first(aggregate.parts)  # its tags are larger than usual
         records_max = max(1, records * bytes_max // (len(data) + bytes_max // 8))
     for part in aggregate.parts:
-        values: list[bytes] = part.batch.values  # type: ignore[assignment]
-        for record in part.rows:
-            values[record] = b""  # the aggregate alone holds the data from now on
+        part.datas = ()  # the aggregate alone holds the data from now on
     return _row(aggregate, data, len(data), row[ROW_HASH_KEY])
 
 
@@ -120,9 +123,7 @@ def take_apart(row: Row) -> None:
     if row[ROW_DATA] is not OPEN:
         datas = iter(_datas(row[ROW_DATA]))
         for part in aggregate.parts:
-            values: list[bytes] = part.batch.values  # type: ignore[assignment]
-            for record in part.rows:
-                values[record] = next(datas)
+            part.datas = list(islice(datas, len(part)))
         aggregate.queue.put_first(aggregate.parts)
     aggregate.queue.busy = False
 
@@ -155,10 +156,8 @@ def _row(aggregate: Aggregate, data: bytes, size: int, hash_key: int) -> Row:
 
 def _encode(aggregate: Aggregate, bridge: str) -> bytes:
     parts = aggregate.parts
-    if len(parts) == 1:
-        keys, datas, offsets, times = _columns(parts[0])
-    else:
-        keys, datas, offsets, times = (list(chain.from_iterable(column)) for column in zip(*map(_columns, parts), strict=True))
+    keys, offsets, times = map(list, map(chain.from_iterable, zip(*map(_columns, parts), strict=True)))
+    datas = list(chain.from_iterable(part.datas for part in parts))
     explicit = None
     if parts[0].batch.explicit_hash_keys is not None:
         explicit = [(part.batch.explicit_hash_keys or ())[row] for part in parts for row in part.rows]
@@ -172,7 +171,6 @@ def _encode(aggregate: Aggregate, bridge: str) -> bytes:
     return encode_aggregate(keys, explicit, datas, tag)
 
 
-def _columns(part: Part) -> tuple[list[str], list[bytes], list[int], list[int]]:
-    batch, rows = part.batch, part.rows
-    keys, values, offsets, times = batch.partition_keys, batch.values, batch.offsets, batch.timestamps_ms
-    return [keys[i] for i in rows], [values[i] for i in rows], [offsets[i] for i in rows], [times[i] for i in rows]
+def _columns(part: Part) -> list[Sequence[Any]]:
+    batch = part.batch
+    return pick(part.rows, batch.partition_keys, batch.offsets, batch.timestamps_ms)

@@ -4,8 +4,7 @@ A strategy works on columns. A record that has no partition key gets `NO_KEY` an
 """
 
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -82,10 +81,14 @@ class KeyCache:
 
     def rows(self, keys: list[bytes], hash_long: bool) -> list[Key]:
         """Partition key, hash key and size of each key. Raises _FaultyRow for one that is too long, unless it is to be hashed."""
-        rows = list(map(self._known.get, keys))
-        if None not in rows:
-            return rows  # type: ignore[return-value]
-        return [row or self._learn(key, hash_long) for row, key in zip(rows, keys, strict=True)]
+        return self.known(keys) or [self._known.get(key) or self._learn(key, hash_long) for key in keys]
+
+    def known(self, keys: Sequence[bytes | None]) -> list[Key] | None:
+        """The same, where all of them are remembered; a null never is."""
+        try:
+            return list(map(self._known.__getitem__, keys))  # type: ignore[arg-type]
+        except KeyError:
+            return None
 
     def _learn(self, key: bytes, hash_long: bool) -> Key:
         try:
@@ -116,9 +119,8 @@ def by_key(spec: MappingSpec, cache: KeyCache) -> Strategy:
 
     def keys(batch: SourceBatch) -> Keys:
         keys = batch.keys
-        with suppress(_FaultyRow):  # raised again below, where its row is known
-            if None not in keys:
-                return cache.rows(keys, hash_long), []  # type: ignore[arg-type]
+        if known := cache.known(keys):
+            return known, []
         number, offsets = batch.partition.number, batch.offsets
         return _row_by_row(
             batch, lambda i: of_null(number, offsets[i]) if (key := keys[i]) is None else cache.rows([key], hash_long)[0]

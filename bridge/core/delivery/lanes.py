@@ -192,22 +192,14 @@ def is_wanted(row: Row) -> bool:
 def advance(stored: Iterable[Row]) -> list[Row]:
     """Lets go of the heads that were stored; returns the next row of each lane that has one, which is its head now."""
     freed: list[Row] = []
-    lanes_of, rows, size = None, 0, 0
-    for batch, _, _, _, _, row_size, _, lane, _ in stored:
-        if batch.lanes_of is not lanes_of:
-            if lanes_of is not None:
-                lanes_of.count_out(rows, size)
-            lanes_of, rows, size = batch.lanes_of, 0, 0
-            waiting = lanes_of.waiting
-        rows += 1
-        size += row_size
-        behind = waiting[lane]
-        if behind:
+    for batch, _, _, _, _, size, _, lane, _ in stored:
+        lanes_of = batch.lanes_of
+        lanes_of.unresolved -= 1
+        lanes_of.unresolved_bytes -= size
+        if behind := lanes_of.waiting[lane]:
             freed.append(behind.popleft())
         else:
-            del waiting[lane]
-    if lanes_of is not None:
-        lanes_of.count_out(rows, size)
+            del lanes_of.waiting[lane]
     return freed
 
 

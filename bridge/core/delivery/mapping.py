@@ -85,7 +85,7 @@ class Mapper:
         return self._judged(mapped, faults) if faults else (mapped, None)
 
     def _tombstones(self, batch: SourceBatch) -> list[Fault]:
-        if None not in batch.values or self.spec.policies.on_tombstone == "send_empty":
+        if not _has_null(batch.values) or self.spec.policies.on_tombstone == "send_empty":
             return []
         detail = "the value is null, which Kinesis cannot hold"
         return [Fault(i, "tombstone", detail) for i, value in enumerate(batch.values) if value is None]
@@ -100,7 +100,7 @@ class Mapper:
             return [0] * len(partition_keys)
         if self.spec.ordering == "none":
             return batch.offsets
-        if self.spec.strategy == "key" and self.spec.null_key == "spread" and None in batch.keys:
+        if self.spec.strategy == "key" and self.spec.null_key == "spread" and _has_null(batch.keys):
             rows = zip(batch.keys, batch.offsets, partition_keys, strict=True)
             return [offset if key is None else partition_key for key, offset, partition_key in rows]
         return partition_keys
@@ -138,8 +138,12 @@ def _too_long(partition_keys: Sequence[str]) -> list[Fault]:
     return [Fault(i, "key_too_long", detail) for i, key in enumerate(partition_keys) if len(key) > PARTITION_KEY_CHARACTERS_MAX]
 
 
+def _has_null(column: Sequence[bytes | None]) -> bool:
+    return not all(column) and None in column  # `all` costs a fifth of the comparisons
+
+
 def _without_nulls(values: Sequence[bytes | None]) -> tuple[list[bytes], frozenset[int]]:
-    if None not in values:
+    if not _has_null(values):
         return values, frozenset()  # type: ignore[return-value]
     return [value or b"" for value in values], frozenset(i for i, value in enumerate(values) if value is None)
 

@@ -63,10 +63,10 @@ class Places:
 
     def of(self, hash_keys: Sequence[int]) -> list[int]:
         """Index of the shard of each hash key."""
-        places = list(map(self._known.get, hash_keys))
-        if None not in places:
-            return places  # type: ignore[return-value]
-        return [self._learn(key) if place is None else place for place, key in zip(places, hash_keys, strict=True)]
+        try:
+            return list(map(self._known.__getitem__, hash_keys))
+        except KeyError:
+            return [self._learn(key) if (place := self._known.get(key)) is None else place for key in hash_keys]
 
     def _learn(self, hash_key: int) -> int:
         if len(self._known) >= PLACED_MAX:

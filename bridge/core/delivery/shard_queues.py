@@ -68,9 +68,10 @@ class ReadyRows:
     def take(self, count: int) -> list[Row]:
         """Takes the next rows; there must be so many."""
         taken: list[Row] = []
-        while self.freed and self.offered and len(taken) < count:
-            taken.append(self._older().popleft())
-        rows, count = self.freed or self.offered, count - len(taken)
+        freed, offered = self.freed, self.offered
+        while freed and offered and len(taken) < count:
+            taken.append((freed if freed[0][0].age < offered[0][0].age else offered).popleft())
+        rows, count = freed or offered, count - len(taken)
         if count < len(rows):
             popleft = rows.popleft
             taken += [popleft() for _ in range(count)]

@@ -1,5 +1,7 @@
 """Metrics as Prometheus reads them: sums that are right, names and labels that are in the catalogue."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ def fed() -> Telemetry:
             telemetry.count(spec.name, 2, *labels)
             telemetry.count(spec.name, 0.5, *labels)
         elif spec.kind == "histogram":
-            telemetry.observe(spec.name, [0.3], *labels)
+            telemetry.observe(spec.name, {0.3: 1}, *labels)
         else:
             gauges.append((spec.name, labels, 7))
     telemetry.gauges(lambda: gauges)
@@ -72,7 +74,7 @@ def test_an_unknown_name_is_an_error():
     with pytest.raises(KeyError):
         telemetry.count("bridge_surprise_total", 1)
     with pytest.raises(KeyError):
-        telemetry.observe("bridge_records_read_total", [1.0], "orders")
+        telemetry.observe("bridge_records_read_total", {1.0: 1}, "orders")
 
 
 def test_a_counter_can_be_asked():
@@ -89,7 +91,7 @@ def test_a_counter_can_be_asked():
 def test_a_histogram_counts_as_a_plain_count_does(batches):
     telemetry = Telemetry(CollectorRegistry())
     for batch in batches:
-        telemetry.observe("bridge_put_seconds", batch, "orders")
+        telemetry.observe("bridge_put_seconds", Counter(batch), "orders")
     samples, values = samples_of(telemetry), [value for batch in batches for value in batch]
     if not batches:
         assert not any(name.startswith("bridge_put_seconds_") for name, _ in samples)
