@@ -75,7 +75,8 @@ def plan_of(seed: int) -> Plan:
     streams = {f"stream-{i}": chance.randint(1, 4) for i in range(chance.choice((1, 1, 1, 2)))}
     topics = tuple(_with_format(seed, topic) for topic in _topics(chance, streams))
     replicas = chance.choice((1, 2, 2, 3))
-    bursts = tuple(_bursts(random.Random(f"{seed}/records"), topics, ends_at))
+    away = _away(random.Random(f"{seed}/away"), topics, ends_at)
+    bursts = (*_bursts(random.Random(f"{seed}/records"), topics, ends_at), *(burst for burst, _ in away))
     odds = tuple(odd_of(random.Random(f"{seed}/odd"), {topic.name: topic.partitions for topic in topics}, ends_at))
     return Plan(
         seed=seed,
@@ -91,7 +92,7 @@ def plan_of(seed: int) -> Plan:
         bursts=bursts,
         holes=tuple(_holes(random.Random(f"{seed}/holes"), topics, ends_at)),
         odd=odds,
-        faults=tuple(_faults(seed, topics, bursts, odds, replicas, ends_at)),
+        faults=(*_faults(seed, topics, bursts, odds, replicas, ends_at), *(fault for _, fault in away)),
         ends_at=ends_at,
     )
 
@@ -156,6 +157,16 @@ def _flood(chance: random.Random, topic: Topic, ends_at: float) -> Burst:
     return Burst(chance.uniform(0, ends_at / 2), topic.name, tuple(records))
 
 
+def _away(chance: random.Random, topics: tuple[Topic, ...], ends_at: float) -> list[tuple[Burst, Fault]]:
+    """In some runs: while the last records are being carried the broker goes away, longer than a commit is waited for."""
+    if chance.random() >= AWAY_PART:
+        return []
+    topic = chance.choice(topics)
+    records = ((chance.randrange(topic.partitions), b"last-%d" % (n % 5), 20) for n in range(200))
+    burst = Burst(0.95 * ends_at, topic.name, tuple(records))
+    return [(burst, Fault(burst.at + chance.uniform(0.1, 0.6), "broker_down", {"seconds": chance.uniform(10.2, 13.0)}))]
+
+
 def _holes(chance: random.Random, topics: tuple[Topic, ...], ends_at: float) -> list[tuple[float, str, int, int]]:
     every = [(topic.name, number) for topic in topics for number in range(topic.partitions)]
     return [(chance.uniform(0, ends_at), *chance.choice(every), chance.randint(1, 5)) for _ in range(chance.randint(0, 6))]
@@ -179,9 +190,6 @@ def _faults(
         # Half of them where something is going on.
         busy = own.choice(bursts).at + own.uniform(0.0, 1.5) if bursts and own.random() < 0.5 else own.uniform(0.5, ends_at)
         faults.append(Fault(busy, kind, KINDS[kind](context)))
-    away = random.Random(f"{seed}/away")
-    if bursts and away.random() < AWAY_PART:
-        faults.append(Fault(bursts[-1].at + away.uniform(0.0, 0.6), "broker_down", {"seconds": away.uniform(10.2, 13.0)}))
     for i, odd in enumerate(odds):
         own = random.Random(f"{seed}/faults/odd/{i}")
         if own.random() < 0.3:
@@ -255,8 +263,8 @@ CALM = (
 )
 """Nothing of this leads to a repeat: in runs with these alone every record is there once."""
 CALM_PART = 0.2
-AWAY_PART = 0.06
-"""Of the runs; in these the broker is away behind the last records, longer than a commit is waited for."""
+AWAY_PART = 0.1
+"""Of the runs."""
 
 ANEW = ("topic_recreated", "stream_recreated")
 """Those after which whole partitions stand still: in few runs, or the others would find little to disturb."""
