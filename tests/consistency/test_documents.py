@@ -22,10 +22,22 @@ from bridge.app.settings import load_settings
 from bridge.app.telemetry import CATALOGUE, Event
 from bridge.cli import app
 from bridge.cli.options import ExitStatus
+from bridge.core.delivery.aggregate_tags import Origin, TagColumns, decode_tag, encode_tag
+from bridge.core.delivery.aggregation import encode_aggregate
+from bridge.core.delivery.dead_letters import origin_of, parked_message, replayed_message
+from bridge.core.delivery.deaggregation import decode_aggregate
 from bridge.core.delivery.halts import HALTS
-from bridge.core.delivery.partition_keys import BASE64_MARKER, KeyTooLongError, decode_key, encode_key, hash_key
+from bridge.core.delivery.partition_keys import (
+    BASE64_MARKER,
+    HASH_MARKER,
+    KeyTooLongError,
+    decode_key,
+    encode_key,
+    hash_key,
+    hashed_key,
+)
 from bridge.core.quotas import PARTITION_KEY_CHARACTERS_MAX
-from bridge.core.records import Outcome
+from bridge.core.records import DeadLetter, Outcome, Partition
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -37,6 +49,7 @@ TELEMETRY = ROOT / "bridge" / "app" / "telemetry.py"
 
 METRICS = ("<!-- metrics: begin (made by `python -m tests.consistency.test_documents`) -->", "<!-- metrics: end -->")
 HALT_MARKS = ("<!-- halts: begin (made by the same command) -->", "<!-- halts: end -->")
+AGGREGATE = ("<!-- aggregate vector: begin -->", "<!-- aggregate vector: end -->")
 VECTORS = ("<!-- codec vectors: begin -->", "<!-- codec vectors: end -->")
 IMPORTS = ("<!-- imports: begin -->", "<!-- imports: end -->")
 
@@ -280,6 +293,12 @@ def test_the_codec_vectors_hold(row: Row) -> None:
         with pytest.raises(KeyTooLongError):
             encode_key(key)
         return
+    if shown.startswith(f"`{HASH_MARKER}"):
+        with pytest.raises(KeyTooLongError):
+            encode_key(key)
+        assert shown == f"`{hashed_key(key)}`"
+        assert place == f"{hash_key(hashed_key(key)):032x}"
+        return
     partition_key = encode_key(key)
     if shown == "base64url":
         assert partition_key.startswith(BASE64_MARKER)
@@ -290,6 +309,34 @@ def test_the_codec_vectors_hold(row: Row) -> None:
         assert partition_key == match[1] * int(match[2] or 1)
         assert place == f"{hash_key(partition_key):032x}" == md5(partition_key.encode()).hexdigest()
     assert decode_key(partition_key) == key
+
+
+def test_the_aggregate_vector_holds() -> None:
+    shown = {what: value.strip("`") for what, value in next(tables(between(ARCHITECTURE, AGGREGATE)))[1:]}
+    keys, datas, offsets, times, nulls, headers = (
+        json.loads(shown[what]) for what in ("partition keys", "data", "offsets", "timestamps", "rows of nulls", "headers")
+    )
+    of_rows = [tuple((name, text.encode()) for name, text in row) for row in headers]
+    columns = TagColumns(offsets, times, nulls, of_rows)
+    origin = Origin("orders-move", Partition("orders", 7))
+    assert encode_tag(origin, columns) == shown["tag"]
+    assert decode_tag(shown["tag"]) == (origin, columns)
+    data = bytes.fromhex(shown["bytes"])
+    assert encode_aggregate(keys, None, [text.encode() for text in datas], shown["tag"]) == data
+    aggregate = decode_aggregate(data)
+    assert aggregate is not None
+    assert (aggregate.partition_keys, [text.decode() for text in aggregate.datas], aggregate.first_tag) == (
+        keys,
+        datas,
+        shown["tag"],
+    )
+
+
+def test_headers_of_dead_letters_are_those_that_are_written() -> None:
+    letter = DeadLetter(Partition("orders", 3), 17, 1, b"k", None, (), "tombstone", "null")
+    written = [*parked_message(letter, "orders-move", 2).headers, *replayed_message(origin_of(letter), "orders-move", 3).headers]
+    documented = re.findall(r"`(bridge-dlq-[a-z-]+)`", " ".join(row[0] for row in table(ARCHITECTURE, "header")))
+    assert documented == list(dict(written))
 
 
 def test_there_are_enough_codec_vectors() -> None:
