@@ -81,7 +81,7 @@ DELIVERY = (
         "app/forward.py",
         "        drained = await self._drain(lines)\n        points",
         "        drained = True\n        points",
-        seed=172,
+        seed=32,
     ),
     Mutant(
         "records that Kafka hands over twice in one go are sent twice",
@@ -89,7 +89,7 @@ DELIVERY = (
         "adapters/kafka/columns.py",
         "    if any(map(ge, offsets, offsets[1:])):\n",
         "    if False:\n",
-        seed=100380,
+        seed=25,
     ),
     Mutant(
         "budget per stream instead of per shard",
@@ -109,7 +109,7 @@ DELIVERY = (
     ),
     Mutant(
         "retry in two places",
-        "L4",
+        "L3",
         "adapters/kinesis/sink.py",
         "            async with posted as response:\n"
         "                return decode(response.status, await response.read(), len(request))\n",
@@ -120,7 +120,7 @@ DELIVERY = (
         "                async with self._http.post(self._url, data=data, headers=headers) as response:\n"
         "                    answer = decode(response.status, await response.read(), len(request))\n"
         "            return answer\n",
-        seed=96,
+        seed=115,
     ),
     Mutant(
         "nothing is paused",
@@ -171,20 +171,12 @@ DELIVERY = (
         seed=34,
     ),
     Mutant(
-        "a commit that was answered late is taken for the last one",
-        "L1",
-        "app/commit.py",
-        "        _unknown(self._lines[partition] for partition in partitions if partition in self._lines)\n",
-        "        pass\n",
-        seed=102269,
-    ),
-    Mutant(
         "a daemon stops while its last commit is under way",
         "L3",
         "app/commit.py",
         "        async with self._under_way:\n",
         "        if True:\n",
-        seed=200267,
+        seed=276,
     ),
     Mutant(
         "topic ids are not compared",
@@ -192,7 +184,7 @@ DELIVERY = (
         "app/recreated.py",
         "    if topic_id is None or topic_id == line.topic_id:\n",
         "    if True:\n",
-        seed=13,
+        seed=17,
     ),
     Mutant(
         "a stream created anew is taken for the one before",
@@ -208,7 +200,7 @@ DELIVERY = (
         "app/forward.py",
         "            self._streams[line.stream].abandon(line)\n",
         "            pass\n",
-        seed=13,
+        seed=40,
     ),
     Mutant(
         "an offset out of range is passed by",
@@ -216,6 +208,6 @@ DELIVERY = (
         "app/forward.py",
         "                self._halt(line, Halt(event.reason, line.read_to, event.detail))\n",
         "",
-        seed=15,
+        seed=55,
     ),
 )
