@@ -91,9 +91,9 @@ def test_no_attempt_is_on_the_wire_when_a_successor_may_begin(steps):
         clock = Interval(true_ms - width + min(skew, width), true_ms + max(0, skew))
         if step == "write" and (end := lease.end_to_write(clock)) is not None:
             written.append(end)
-        elif step == "confirm" and written and lease.confirmed(end := written.pop(0), clock):
+        elif step == "confirm" and written and lease.confirmed(asked := written.pop(0), clock):
             assert not last_end or true_ms <= last_end
-            last_end = max(end, last_end)
+            last_end = max(asked, last_end)
         elif step == "start" and lease.may_start(clock):
             off_the_wire = max(off_the_wire, true_ms + TIMEOUT)
             assert off_the_wire <= last_end
