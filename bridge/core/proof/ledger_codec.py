@@ -12,8 +12,9 @@ numbers (z: of either sign), texts and columns are written is described in `numb
     0, 1  Stored    index of the shard, index of the partition, rows number (1 or more), [counts], offsets, sequence numbers (see
                     below), digests of 8 bytes each, the lowest first
     2     Resolved  index of the partition, 0 parked or 1 skipped as a byte, index of the reason's text, rows number, offsets
-    3, 4  Doubts    index of the stream's text, index of the partition, rows number, [counts], offsets, column not before, column
-                    until, hashes of keys and digests of 8 bytes each
+    3, 4  Doubts    index of the stream's text, 1 where they are ordered, else 0, as a byte, index of the partition, rows number,
+                    [counts], offsets, column not before, column until, hashes of keys and digests of 8 bytes each
+    5     Stored, that is a claim: as 0
 
 `rows` counts Kinesis records. Kinds 1 and 4 have a column of counts (origin 0), how many offsets belong to each row; in the
 others each row has one. Origin of a column of offsets is the last offset of the same partition in the groups before, or 0; of

@@ -39,6 +39,9 @@ class Stored:
     digests: Sequence[int]
     offsets: Sequence[int]
     counts: Sequence[int] | None = None
+    is_claim: bool = False
+    """No fact yet: who wrote this takes the records for its own because they are alike, and others may do the same. For each
+    sequence number the first entry in the ledger's order counts; its writer then says so with an entry that is a fact."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,7 +59,7 @@ class Doubts:
     """Attempts whose outcome nobody knows; columns as in `Stored`.
 
     Each Kinesis record that may have been stored has the hash of its partition key (`digests.key_hash`), its digest, and when it
-    may have been: not before `not_before_ms`, not after `until_ms` (Kinesis's clock, milliseconds since the epoch). An entry
+    may have been: not before `not_before_ms`, not after `until_ms` (Kinesis's clock, milliseconds since the epoch). A fact
     `Stored` or `Resolved` for its first offset settles a doubt.
     """
 
@@ -68,6 +71,8 @@ class Doubts:
     until_ms: Sequence[int]
     offsets: Sequence[int]
     counts: Sequence[int] | None = None
+    is_ordered: bool = True
+    """Rows with the same partition key are one lane: none was attempted before the one below it was stored."""
 
 
 Group = Stored | Resolved | Doubts

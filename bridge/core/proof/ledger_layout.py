@@ -8,7 +8,7 @@ HEAD = MAGIC + bytes((VERSION,))
 OFFSETS_MAX = 131_072
 """Of one batch: bounds what bytes that nobody meant can cost. A raw row takes 11 to 25 bytes."""
 
-STORED, STORED_AGGREGATES, RESOLVED, DOUBTS, DOUBTFUL_AGGREGATES = range(5)
+STORED, STORED_AGGREGATES, RESOLVED, DOUBTS, DOUBTFUL_AGGREGATES, CLAIMS = range(6)
 """Kinds of groups."""
 
 PLACE_SHIFT, SECOND_SHIFT = 80, 36

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from bridge.core.delivery.aggregation import SUB_RECORDS_MAX
 from bridge.core.proof.ledger_entries import Doubts, Group, Resolved, ResolvedAs, Stored, StreamShard
 from bridge.core.proof.ledger_layout import (
+    CLAIMS,
     DOUBTFUL_AGGREGATES,
     DOUBTS,
     LOW_MASK,
@@ -39,8 +40,8 @@ class LedgerReader(ColumnReader):
         groups: list[Group] = []
         while not self.ended:
             kind = self.bytes(1)[0]
-            if kind in (STORED, STORED_AGGREGATES):
-                groups.append(self._stored(kind == STORED_AGGREGATES))
+            if kind in (STORED, STORED_AGGREGATES, CLAIMS):
+                groups.append(self._stored(kind))
             elif kind == RESOLVED:
                 groups.append(self._resolved())
             elif kind in (DOUBTS, DOUBTFUL_AGGREGATES):
@@ -49,9 +50,9 @@ class LedgerReader(ColumnReader):
                 raise ValueError(f"a group of kind {kind}")
         return groups
 
-    def _stored(self, aggregates: bool) -> Stored:
+    def _stored(self, kind: int) -> Stored:
         origins, shard = self._origins, self._index(self._shards)
-        partition, rows, counts, offsets = self._rows(aggregates)
+        partition, rows, counts, offsets = self._rows(kind == STORED_AGGREGATES)
         places = self.column(rows, origins.places.get(shard, origins.place))
         seconds, lows = self.column(rows, origins.second), self.column(rows, origins.low)
         if min(places) < 0 or not _within(seconds, SECOND_MASK) or not _within(lows, LOW_MASK):
@@ -60,7 +61,7 @@ class LedgerReader(ColumnReader):
             place << PLACE_SHIFT | second << SECOND_SHIFT | low for place, second, low in zip(places, seconds, lows, strict=True)
         ]
         origins.took_sequence_number(shard, places[-1], seconds[-1], lows[-1])
-        return Stored(self._shards[shard], partition, numbers, self.fixed(rows), offsets, counts)
+        return Stored(self._shards[shard], partition, numbers, self.fixed(rows), offsets, counts, kind == CLAIMS)
 
     def _resolved(self) -> Resolved:
         partition, resolved_as = self._index(self._partitions), ResolvedAs(self.bytes(1)[0])
@@ -68,11 +69,13 @@ class LedgerReader(ColumnReader):
         return Resolved(self._partitions[partition], resolved_as, reason, self._offsets(partition, self.number()))
 
     def _doubts(self, aggregates: bool) -> Doubts:
-        origins, stream = self._origins, self._named(self._texts)
+        origins, stream, ordered = self._origins, self._named(self._texts), self.bytes(1)[0]
+        if ordered > 1:
+            raise ValueError("a flag out of range")
         partition, rows, counts, offsets = self._rows(aggregates)
         not_before, until = self.column(rows, origins.not_before_ms), self.column(rows, origins.until_ms)
         origins.not_before_ms, origins.until_ms = not_before[-1], until[-1]
-        return Doubts(stream, partition, self.fixed(rows), self.fixed(rows), not_before, until, offsets, counts)
+        return Doubts(stream, partition, self.fixed(rows), self.fixed(rows), not_before, until, offsets, counts, bool(ordered))
 
     def _rows(self, aggregates: bool) -> tuple[Partition, int, list[int] | None, list[int]]:
         partition, rows = self._index(self._partitions), self.number()

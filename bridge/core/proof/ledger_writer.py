@@ -8,6 +8,7 @@ from bridge.core.delivery.aggregation import SUB_RECORDS_MAX
 from bridge.core.delivery.varints import varint
 from bridge.core.proof.ledger_entries import Doubts, Group, Resolved, Stored, StreamShard
 from bridge.core.proof.ledger_layout import (
+    CLAIMS,
     DOUBTFUL_AGGREGATES,
     DOUBTS,
     HEAD,
@@ -68,6 +69,10 @@ class LedgerWriter:
         if min(places) < 0:
             raise ValueError("a sequence number below 0")
         kind = STORED if group.counts is None else STORED_AGGREGATES
+        if group.is_claim:
+            kind = CLAIMS
+            if group.counts is not None:
+                raise ValueError("aggregates are marked, nobody has to claim them")
         self._groups += (
             bytes((kind,)) + varint(shard),
             self._rows(group.partition, len(numbers), group.offsets, group.counts),
@@ -89,7 +94,7 @@ class LedgerWriter:
         _check_rows(rows, group.offsets, group.counts, (group.key_hashes, group.not_before_ms, group.until_ms))
         kind = DOUBTS if group.counts is None else DOUBTFUL_AGGREGATES
         self._groups += (
-            bytes((kind,)) + varint(self._text(group.stream)),
+            bytes((kind,)) + varint(self._text(group.stream)) + bytes((group.is_ordered,)),
             self._rows(group.partition, rows, group.offsets, group.counts),
             column_bytes(group.not_before_ms, origins.not_before_ms),
             column_bytes(group.until_ms, origins.until_ms),

@@ -38,7 +38,9 @@ def shapes(draw: st.DrawFn) -> tuple[int, list[int], list[int] | None]:
 def stored(draw: st.DrawFn) -> Stored:
     rows, offsets, counts = draw(shapes())
     numbers = draw(st.lists(SEQUENCE_NUMBERS, min_size=rows, max_size=rows))
-    return Stored(draw(SHARDS), draw(PARTITIONS), numbers, draw(st.lists(DIGESTS, min_size=rows, max_size=rows)), offsets, counts)
+    digests = draw(st.lists(DIGESTS, min_size=rows, max_size=rows))
+    is_claim = counts is None and draw(st.booleans())
+    return Stored(draw(SHARDS), draw(PARTITIONS), numbers, digests, offsets, counts, is_claim)
 
 
 @st.composite
@@ -46,7 +48,9 @@ def doubts(draw: st.DrawFn) -> Doubts:
     rows, offsets, counts = draw(shapes())
     hashes, digests = (draw(st.lists(DIGESTS, min_size=rows, max_size=rows)) for _ in range(2))
     not_before, until = (draw(st.lists(st.integers(-5, 2**62), min_size=rows, max_size=rows)) for _ in range(2))
-    return Doubts(draw(st.text(max_size=5)), draw(PARTITIONS), hashes, digests, not_before, until, offsets, counts)
+    return Doubts(
+        draw(st.text(max_size=5)), draw(PARTITIONS), hashes, digests, not_before, until, offsets, counts, draw(st.booleans())
+    )
 
 
 RESOLVED = st.builds(

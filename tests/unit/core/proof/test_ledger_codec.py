@@ -77,9 +77,9 @@ def test_a_message_by_example():
         ("sequence numbers: 3 and 4, 2 and 3, 1 and 1", "06 02 00 04 02 00 02 00 00"),
         ("digests 1, 2", "0100000000000000 0200000000000000"),
         ("skipped, partition 0, for text 0, one offset: 2 below 1003", "02 00 01 00 01 03"),
-        ("in doubt, of stream 1 and partition 0, one row: 3 above 1001", "03 01 00 01 06"),
+        ("in doubt, of stream 1, ordered, partition 0, one row: 3 above 1001", "03 01 01 00 01 06"),
         ("from 1000 ms to 1016 ms, hash 3, digest 4", "d00f f00f 0300000000000000 0400000000000000"),
-        ("checksum", "948c06d72d10d3c9"),
+        ("checksum", "8e0cf3a88e26c57c"),
     ]
     assert encode(groups).hex(" ") == bytes.fromhex("".join(written for _, written in parts)).hex(" ")
 
@@ -97,6 +97,7 @@ def test_a_message_by_example():
         Stored(SHARD, PARTITION, [1], [1], [1, 2], [1]),
         Stored(SHARD, PARTITION, [1, 2], [1, 2], [1, 2], [2, 0]),
         Stored(SHARD, PARTITION, [1], [1], range(SUB_RECORDS_MAX + 1), [SUB_RECORDS_MAX + 1]),
+        Stored(SHARD, PARTITION, [1], [1], [1], [1], is_claim=True),
         Stored(SHARD, Partition("orders", -1), [1], [1], [1]),
         Stored(SHARD, Partition("\ud800", 1), [1], [1], [1]),
         Resolved(PARTITION, ResolvedAs.PARKED, "", []),
