@@ -1,12 +1,15 @@
 """What the bridge writes beside a committed offset, so that any process with access to Kafka can tell its state.
 
-Format: compact JSON, `v` its version, at most 4096 bytes (default of the broker's `offset.metadata.max.bytes`).
+Format: compact JSON, `v` its version, at most 4096 bytes (default of the broker's `offset.metadata.max.bytes`). A field that a
+version of the bridge does not know is passed over; one of another type than expected is left out.
 """
 
 from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple
 
 import orjson
+
+from bridge.core.delivery.ownership import Ownership, fields_of, ownership_in
 
 VERSION = 1
 METADATA_BYTES_MAX = 4096
@@ -36,6 +39,7 @@ class CommitMetadata:
     `halted` and `halted_at` name the reason and the offset at which the partition stands still. `topic_id` is Kafka's id of the
     topic that the offset is one of, `stream_created_ms` when the `stream` was created to which the records below it went: a
     topic or stream of that name with another one was created anew. `hot_lane` is the one that holds the partition up.
+    `ownership` is who committed it, and what a successor has to know; None in what was written before there was a ledger.
     """
 
     slices: int | None = None
@@ -45,10 +49,15 @@ class CommitMetadata:
     stream: str | None = None
     stream_created_ms: int | None = None
     hot_lane: HotLane | None = None
+    ownership: Ownership | None = None
 
 
 def encode(metadata: CommitMetadata) -> str:
-    """Text for the metadata field of an offset commit."""
+    """Text for the metadata field of an offset commit.
+
+    Raises:
+        ValueError: the ownership is out of range (see `ownership.fields_of`).
+    """
     fields: dict[str, Any] = {"v": VERSION}
     if metadata.slices is not None:
         fields["n"] = metadata.slices
@@ -61,6 +70,8 @@ def encode(metadata: CommitMetadata) -> str:
         fields["s"] = [metadata.stream, metadata.stream_created_ms]
     if metadata.hot_lane is not None:
         fields["hot"] = astuple(metadata.hot_lane)
+    if metadata.ownership is not None:
+        fields |= fields_of(metadata.ownership)
     return orjson.dumps(fields).decode()
 
 
@@ -90,4 +101,5 @@ def decode(text: str | None) -> CommitMetadata:
         topic_id if isinstance(topic_id, str) else None,
         *of_stream,
         hot_lane,
+        ownership_in(fields),
     )

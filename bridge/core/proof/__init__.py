@@ -1,0 +1,1 @@
+"""What proves where every record went: ledger, matching of what is read back, recovery."""
