@@ -1,6 +1,6 @@
 """What travels along the line: batches as columns (lists side by side, one row a record), never objects per record."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -57,6 +57,21 @@ class SourceBatch:
             self.keys[first:],
             self.values[first:],
             self.headers[first:],
+        )
+
+    def without(self, offsets: Collection[int]) -> "SourceBatch":
+        """The same batch with holes in place of the rows at these offsets."""
+        kept = [row for row, offset in enumerate(self.offsets) if offset not in offsets]
+        if len(kept) == len(self):
+            return self
+        return SourceBatch(
+            self.partition,
+            self.next_offset,
+            [self.offsets[row] for row in kept],
+            [self.timestamps_ms[row] for row in kept],
+            [self.keys[row] for row in kept],
+            [self.values[row] for row in kept],
+            [self.headers[row] for row in kept] if self.headers else [],
         )
 
     def split(self, rows: int) -> "tuple[SourceBatch, SourceBatch]":

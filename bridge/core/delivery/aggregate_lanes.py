@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from bridge.core.delivery.aggregate_queues import Aggregating, Part, WaitingRecords, by_shard, rows_to_send
 from bridge.core.delivery.aggregates import aggregate_of, is_aggregate, open_head, take_apart
 from bridge.core.delivery.lanes import FIRST, MappedBatch, PartitionLanes, Row
+from bridge.core.delivery.requests import Resolution
 from bridge.core.delivery.shard_map import Places, Shard, ShardMap
 
 
@@ -17,7 +18,7 @@ class AggregateLanes:
 
     def __init__(self, shard_map: ShardMap) -> None:
         self._partitions: dict[PartitionLanes, Aggregating] = {}
-        self._undecided: list[tuple[Row, str]] = []  # landed on shards that are not known yet
+        self._undecided: list[tuple[Row, str, str]] = []  # with shard and sequence number: landed on shards not known yet
         self._know(shard_map)
 
     def offer(self, batch: MappedBatch) -> tuple[list[Row], bool]:
@@ -54,30 +55,34 @@ class AggregateLanes:
             heads += self._next(aggregate_of(row).queue)
         return kept, heads
 
-    def replace_shard_map(self, shard_map: ShardMap) -> tuple[list[Row], list[Row]]:
-        """Returns the aggregates that landed on shards that were not known: the stored ones, and those that KCL drops."""
+    def replace_shard_map(self, shard_map: ShardMap) -> Resolution:
+        """Returns what is known now of aggregates that landed on shards that were not: stored ones, and those that KCL drops."""
         self._know(shard_map)
         for aggregating in self._partitions.values():
             aggregating.close_shards(self._open)
         undecided, self._undecided = self._undecided, []
-        stored = [row for row, shard_id in undecided if self._holds(shard_id, row)]
-        dropped = [row for row, shard_id in undecided if not self._holds(shard_id, row)]
-        return stored, dropped
+        resolution = Resolution()
+        for row, shard_id, sequence_number in undecided:
+            if self._holds(shard_id, row):
+                resolution.add_stored(row, shard_id, sequence_number)
+            else:
+                resolution.dropped.append(row)
+        return resolution
 
     def moved(self) -> list[Row]:
         """Heads of records whose shard is closed, where nothing of it is on its way any more."""
         return [head for lanes_of in list(self._partitions) for head in self._move(lanes_of)]
 
-    def landed(self, row: Row, shard_id: str) -> bool | None:
+    def landed(self, row: Row, shard_id: str, sequence_number: str) -> bool | None:
         """Whether an aggregate counts as stored on this shard; None: it is told when the shard is known."""
         if shard_id not in self._ranges:
-            self._undecided.append((row, shard_id))
+            self._undecided.append((row, shard_id, sequence_number))
             return None
         return self._holds(shard_id, row)
 
     def undecided(self) -> list[Row]:
         """Aggregates of which it is not known yet whether they count as stored."""
-        return [row for row, _ in self._undecided]
+        return [row for row, *_ in self._undecided]
 
     def truncate(self, lanes_of: PartitionLanes, offset: int, ready: Iterable[Row]) -> list[Row]:
         """Forgets the records of a partition at or above `offset`; `ready` are its heads, taken out. Returns new heads."""

@@ -53,15 +53,24 @@ class Request:
 class Resolution:
     """What an answer meant.
 
-    `stored` rows are done. `rejected` (row, error code) end their partition there: the scheduler has let go of them and
-    of what stands behind them. Everything else is sent again by the scheduler; of that, `throttled` counts records per
-    shard and `unknown` names those that may have been stored. `stale_shard_map`: a record landed on another shard than
-    predicted; `dropped` are aggregates that did, and that KCL drops there.
+    `stored` rows are done; `shard_ids` and `sequence_numbers` say where each is. `rejected` (row, error code) end their
+    partition there: the scheduler has let go of them and of what stands behind them. Everything else is sent again by the
+    scheduler; of that, `throttled` counts records per shard and `unknown` names those that may have been stored.
+    `stale_shard_map`: a record landed on another shard than predicted; `dropped` are aggregates that did, and that KCL drops
+    there.
     """
 
     stored: list[Row] = field(default_factory=list)
+    shard_ids: list[str] = field(default_factory=list)
+    sequence_numbers: list[str] = field(default_factory=list)
     rejected: list[tuple[Row, str]] = field(default_factory=list)
     throttled: dict[str, int] = field(default_factory=dict)
     unknown: list[Row] = field(default_factory=list)
     dropped: list[Row] = field(default_factory=list)
     stale_shard_map: bool = False
+
+    def add_stored(self, row: Row, shard_id: str, sequence_number: str) -> None:
+        """One more row that is done."""
+        self.stored.append(row)
+        self.shard_ids.append(shard_id)
+        self.sequence_numbers.append(sequence_number)

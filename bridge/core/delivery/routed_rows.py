@@ -118,8 +118,7 @@ class RoutedRows:
         self.set_shares(shares)
         for queue in self._queues:
             queue.listed = False
-        resolution = Resolution()
-        resolution.stored, resolution.dropped = self._aggregates.replace_shard_map(shard_map)
+        resolution = self._aggregates.replace_shard_map(shard_map)
         self._free(sorted(self._still_whole(ready), key=lambda row: (row[0].age, row[1])))
         self._singly = deque(self._still_whole(self._singly))
         self._free(self._aggregates.moved())

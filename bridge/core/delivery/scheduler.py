@@ -113,6 +113,7 @@ class Scheduler(RoutedRows):
             self._resolve_singly(request, answer, resolution, now)
         else:
             resolution.stored = request.rows
+            resolution.shard_ids, resolution.sequence_numbers = answer.shard_ids, answer.sequence_numbers
         resolution.stale_shard_map = any(
             answer.outcomes[i] == Outcome.STORED and answer.shard_ids[i] != shard_id
             for shard_id, first, end in request.runs
@@ -125,26 +126,23 @@ class Scheduler(RoutedRows):
             self._free(advance(resolution.stored))
             return resolution
         if resolution.stale_shard_map:
-            self._judge_landings(request, answer, resolution)
+            self._judge_landings(request, resolution)
         if self._aggregates_stored([row for row in resolution.stored if is_aggregate(row)]):
             self._send_at = now
         self._free(advance(row for row in resolution.stored if not is_aggregate(row)))
         self._retry(resolution.dropped, now)
         return resolution
 
-    def _judge_landings(self, request: Request, answer: PutAnswer, resolution: Resolution) -> None:
+    def _judge_landings(self, request: Request, resolution: Resolution) -> None:
         """Aggregates that were stored on another shard than predicted may not count as stored."""
-        landed = {
-            id(request.rows[i]): answer.shard_ids[i]
-            for shard_id, first, end in request.runs
-            for i in range(first, end)
-            if answer.outcomes[i] == Outcome.STORED and answer.shard_ids[i] != shard_id and is_aggregate(request.rows[i])
-        }
-        stored, resolution.stored = resolution.stored, []
-        for row in stored:
-            counts = self._aggregates.landed(row, landed[id(row)]) if id(row) in landed else True
+        predicted = {id(row): shard_id for shard_id, first, end in request.runs for row in request.rows[first:end]}
+        stored = list(zip(resolution.stored, resolution.shard_ids, resolution.sequence_numbers, strict=True))
+        resolution.stored, resolution.shard_ids, resolution.sequence_numbers = [], [], []
+        for row, shard_id, sequence_number in stored:
+            elsewhere = predicted[id(row)] != shard_id and is_aggregate(row)
+            counts = self._aggregates.landed(row, shard_id, sequence_number) if elsewhere else True
             if counts:
-                resolution.stored.append(row)
+                resolution.add_stored(row, shard_id, sequence_number)
             elif counts is False:
                 resolution.dropped.append(row)
 
@@ -179,9 +177,10 @@ class Scheduler(RoutedRows):
         again: list[Row] = []
         for shard_id, first, end in request.runs:
             throttled, failed, stored = 0, list[Row](), len(resolution.stored)
-            for row, outcome in zip(request.rows[first:end], answer.outcomes[first:end], strict=True):
+            for i in range(first, end):
+                row, outcome = request.rows[i], answer.outcomes[i]
                 if outcome == Outcome.STORED:
-                    resolution.stored.append(row)
+                    resolution.add_stored(row, answer.shard_ids[i], answer.sequence_numbers[i])
                 elif outcome == Outcome.REJECTED:
                     self._reject(row, answer.code, resolution)
                 elif outcome == Outcome.THROTTLED:
