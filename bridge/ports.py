@@ -194,6 +194,42 @@ class DeadLetterReader(Protocol):
         """The messages at these places, as far as they are still there; each partition in its order."""
 
 
+class LedgerMessage(NamedTuple):
+    """A message of the ledger topic; its partition is the slot."""
+
+    slot: int
+    offset: int
+    value: bytes
+
+
+class Ledger(Protocol):
+    """The topic `<name>.ledger`; slot = its partition."""
+
+    async def open(self) -> Mapping[int, int]:
+        """Finds or makes the topic, and checks it. Returns the end offset of each slot.
+
+        Raises UnavailableError, RefusedError: it is not as it has to be.
+        """
+
+    async def write(self, messages: Sequence[tuple[int, bytes]]) -> Sequence[int]:
+        """(slot, value). Returns the offset of each once Kafka has confirmed all of them; after an error some may be written.
+
+        Raises UnavailableError, RefusedError.
+        """
+
+    async def ends(self) -> Mapping[int, int]:
+        """End offset of each slot now. Raises UnavailableError."""
+
+    def read(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[Sequence[LedgerMessage]]:
+        """Each slot in its order, from its begin, or from what retention has left, up to its end.
+
+        Raises UnavailableError, RefusedError.
+        """
+
+    async def close(self) -> None:
+        """What is not confirmed by now is given up."""
+
+
 class TopicDirectory(Protocol):
     """What topics are like, and what may be done with them. Every call raises UnavailableError."""
 

@@ -1,8 +1,9 @@
 """Commits to Kafka what Kinesis has confirmed."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from bridge.app.ledger import LedgerLine
 from bridge.app.partition_line import PartitionLine
 from bridge.app.telemetry import Telemetry
 from bridge.core.errors import UnavailableError
@@ -20,6 +21,7 @@ class Commits:
         self,
         source: Callable[[], Source | None],
         lines: Mapping[Partition, PartitionLine],
+        ledger: LedgerLine,
         interval_s: float,
         telemetry: Telemetry,
         on_trouble: Callable[[SourceTrouble], None],
@@ -27,6 +29,7 @@ class Commits:
         """`source` is that of now, if there is one; `lines` are the partitions that are ours now."""
         self._source = source
         self._lines = lines
+        self._ledger = ledger
         self._interval_s = interval_s
         self._telemetry = telemetry
         self._on_trouble = on_trouble
@@ -57,29 +60,35 @@ class Commits:
             if (source := self._source()) is None:
                 return True
             try:
-                return await commit_what_moved(source, list(self._lines.values()), self._telemetry)
+                return await commit_what_moved(source, self._lines, self._ledger, self._telemetry)
             except UnavailableError as error:
                 self._on_trouble(SourceTrouble("commit", str(error)))
                 return False
 
 
-async def commit_what_moved(source: Source, lines: Collection[PartitionLine], telemetry: Telemetry) -> bool:
-    """Commits each partition whose committable offset or state changed since its last confirmed commit.
+async def commit_what_moved(
+    source: Source, lines: Mapping[Partition, PartitionLine], ledger: LedgerLine, telemetry: Telemetry
+) -> bool:
+    """Commits each partition whose committable offset or state changed since its last confirmed commit, once the ledger has
+    everything that this says.
 
     Returns whether Kafka has taken all of it; what it refused is tried again with the next commit. Raises
     UnavailableError without an answer in time.
     """
-    by_partition = {line.partition: line for line in lines}
-    points = {partition: point for partition, line in by_partition.items() if (point := line.commit_point()) != line.committed}
-    if not points:
+    moved = {line: point for line in lines.values() if (point := line.commit_point()) != line.committed}
+    await ledger.flush()  # also where nothing moved: whoever comes after us has to know what we have sent
+    if not moved:
         return True
-    for partition, point in points.items():
-        by_partition[partition].committed = point  # a late answer to another may make it unknown meanwhile
+    # Meanwhile a partition may have left, or come back: then what was looked at is another assignment's.
+    moved = {line: point for line, point in moved.items() if lines.get(line.partition) is line}
+    points = {line.partition: point for line, point in moved.items()}
+    for line, point in moved.items():
+        line.committed = point  # a late answer to another may make it unknown meanwhile
     refused: Mapping[Partition, str] | None = None
     try:
         refused = await source.commit(points)
     finally:
-        _unknown(by_partition[partition] for partition in (points if refused is None else refused))
+        _unknown(line for line in moved if refused is None or line.partition in refused)
     if refused:
         partition, reason = next(iter(refused.items()))
         telemetry.log("warning", "commit_refused", partitions=len(refused), first=str(partition), problem=reason)

@@ -2,22 +2,25 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
-from contextlib import suppress
 
 from bridge.app.back_pressure import TICK_S, BackPressure
 from bridge.app.commit import Commits
+from bridge.app.drain import drain
 from bridge.app.fair_share import FairShare
 from bridge.app.forward_setup import ForwardLimits, ForwardPorts
 from bridge.app.hot_lanes import HotLanes
 from bridge.app.kafka_health import KafkaHealth
 from bridge.app.lag import line_samples, observe_lag
+from bridge.app.ledger import LedgerLine
 from bridge.app.parking import Parking
-from bridge.app.partition_line import PartitionLine, open_line
+from bridge.app.partition_line import Owners, PartitionLine, open_line
 from bridge.app.recreated import NO_SUCH_TOPIC, TopicWatch, halt_at_assignment
 from bridge.app.routing import RoutedTopic, RouteTopic
 from bridge.app.stream_line import StreamLine
+from bridge.app.take_over import TakeOver
 from bridge.app.telemetry import Sample, Telemetry
 from bridge.core.delivery.halts import Halt
+from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import (
     Assigned,
@@ -65,8 +68,11 @@ class ForwardLine:
         self._hot_lanes = HotLanes(self._lines.values, telemetry)
         self._kafka = KafkaHealth(telemetry)
         interval_s = limits.commit_interval_s
-        self._commits = Commits(lambda: self._source, self._lines, interval_s, telemetry, self._kafka.trouble)
-        self._parking = Parking(ports.dead_letters, telemetry, self._halt, self._progressed)
+        self._ledger = LedgerLine(ports.ledger, limits.ledger_slots, telemetry)
+        self._take_over = TakeOver(self._ledger, self._lines, telemetry, lambda line: self._streams[line.stream].offer_held(line))
+        self._owners = Owners(ports.owner, self._ledger.floors)
+        self._commits = Commits(lambda: self._source, self._lines, self._ledger, interval_s, telemetry, self._kafka.trouble)
+        self._parking = Parking(ports.dead_letters, self._ledger, telemetry, self._halt, self._progressed)
         self._fair_share = FairShare(ports.offsets, route_topic, self._lines, self._streams)
         self._topic_watch = TopicWatch(ports.offsets, self._lines, self._halt)
         telemetry.gauges(self._samples)
@@ -77,8 +83,9 @@ class ForwardLine:
         """Works until cancelled, or until `stop` has ended."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            for part in (self._commits, self._fair_share, self._parking, self._topic_watch):
+            for part in (self._commits, self._fair_share, self._parking, self._topic_watch, self._take_over):
                 self._task(part.run())
+            self._task(self._ledger.run(self._task))
             self._task(self._tick_forever())
             self._task(observe_lag(self._ports.offsets, self._lines, self._clock, self._kafka.answers, self._kafka.trouble))
             await self._read_until_stopped()
@@ -96,6 +103,7 @@ class ForwardLine:
         if self._source is not None:
             await self._source.close()
         await self._ports.dead_letters.close()
+        await self._ports.ledger.close()
         return drained and committed
 
     async def _read_until_stopped(self) -> None:
@@ -158,12 +166,13 @@ class ForwardLine:
             if (routed := self._route_topic(assigned.partition.topic, assigned.slices)) is None:
                 self._pause([assigned.partition])
                 continue
-            line = open_line(assigned, routed)
+            line = open_line(assigned, routed, self._owners.next())
             self._lines[assigned.partition] = line
             self._stream(routed).attach(line, routed.mapping)
             if halt := halt_at_assignment(assigned, line):
                 self._halt(line, halt)
         self._fair_share.assigned()
+        self._take_over.wake()
         if partitions:
             self._telemetry.log("info", "partitions_assigned", partitions=[str(a.partition) for a in partitions])
 
@@ -171,6 +180,7 @@ class ForwardLine:
         if (stream := self._streams.get(routed.stream)) is None:
             stream = self._streams[routed.stream] = self._open_stream(routed.stream, routed.shard_share)
             stream.parking = self._parking
+            stream.ledger = self._ledger
             stream.on_halt = self._halt
             stream.on_progress = self._progressed
             self._task(stream.run())
@@ -180,11 +190,22 @@ class ForwardLine:
         lines = [line for partition in event.partitions if (line := self._lines.get(partition))]
         drained = await self._drain(lines)
         points = {line.partition: line.commit_point() for line in lines if self._lines.get(line.partition) is line}
+        if not await self._in_ledger():
+            points = {}
         for line in lines:
             self._remove(line)
         self._pressure.recount()
         self._telemetry.log("info", "partitions_revoked", partitions=[str(p) for p in event.partitions], drained=drained)
         event.complete(points)
+
+    async def _in_ledger(self) -> bool:
+        """Whether the ledger has in time what was resolved until now."""
+        try:
+            await self._ledger.flush()
+        except UnavailableError as error:
+            self._kafka.trouble(SourceTrouble("ledger", str(error)))
+            return False
+        return True
 
     def _lose(self, partitions: Collection[Partition]) -> None:
         for partition in partitions:
@@ -198,6 +219,7 @@ class ForwardLine:
         if self._lines.get(line.partition) is line:
             del self._lines[line.partition]
             self._pressure.gone(line)
+            self._ledger.floors.forget(line.partition)
             self._streams[line.stream].detach(line)
 
     def _halt(self, line: PartitionLine, halt: Halt) -> None:
@@ -244,16 +266,7 @@ class ForwardLine:
             self._hot_lanes.tick(now)
 
     async def _drain(self, lines: Collection[PartitionLine]) -> bool:
-        """Finishes what was ever attempted; takes nothing more. False when the deadline passed first."""
-        for line in lines:
-            line.draining = True
-            self._streams[line.stream].finish(line)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.drain_timeout_s):
-                while any(line.unsettled for line in lines):
-                    self._progress.clear()
-                    await self._progress.wait()
-        return not any(line.unsettled for line in lines)
+        return await drain(lines, self._streams, self._progress, self._limits.drain_timeout_s)
 
     # -- what others ask
 
@@ -262,7 +275,8 @@ class ForwardLine:
         waiting = [] if self._joined else ["kafka: not a member of the consumer group yet"]
         kafka = [f"kafka: {self._kafka.problem}"] if self._kafka.problem else []
         streams = [f"stream {stream.stream}: {stream.trouble}" for stream in self._streams.values() if stream.trouble]
-        return [*kafka, *waiting, *streams, *self._parking.problems()]
+        ledger = self._ledger.problems() or self._take_over.problems()
+        return [*kafka, *waiting, *streams, *self._parking.problems(), *ledger]
 
     def halts(self) -> Mapping[Partition, Halt]:
         """Partitions that stand still."""
@@ -271,12 +285,14 @@ class ForwardLine:
     def _samples(self) -> Iterator[Sample]:
         yield from line_samples(self._lines.values(), self._clock.wall_ms())
         yield from self._hot_lanes.samples()
+        yield from self._ledger.samples()
         for stream in self._streams.values():
             yield from stream.samples()
 
-    def _task(self, work: Coroutine[None, None, None]) -> None:
+    def _task(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         if self._tasks is None:
             raise RuntimeError("the forward line is not running")
         task = self._tasks.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        return task

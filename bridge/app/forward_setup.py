@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bridge.ports import Clock, DeadLetters, OffsetDirectory, Source
+from bridge.ports import Clock, DeadLetters, Ledger, OffsetDirectory, Source
 
 
 @dataclass(slots=True, frozen=True)
@@ -13,6 +13,7 @@ class ForwardLimits:
     buffer_bytes_max: int
     commit_interval_s: float
     drain_timeout_s: float
+    ledger_slots: int
 
 
 @dataclass(slots=True, frozen=True)
@@ -22,4 +23,7 @@ class ForwardPorts:
     open_source: Callable[[], Awaitable[Source]]
     offsets: OffsetDirectory
     dead_letters: DeadLetters
+    ledger: Ledger
     clock: Clock
+    owner: str
+    """Tells this process from all others, and from those before it."""

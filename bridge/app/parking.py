@@ -1,15 +1,17 @@
 """Records on their way to the dead-letter topic. The offset of one passes when Kafka has confirmed its letter, never before."""
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from bridge.app.ledger import LedgerLine
 from bridge.app.partition_line import PartitionLine
 from bridge.app.telemetry import Telemetry
 from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.lanes import MappedBatch
 from bridge.core.errors import RefusedError, UnavailableError
+from bridge.core.proof.ledger_entries import ResolvedAs
 from bridge.core.records import DeadLetter, SourceBatch
 from bridge.ports import DeadLetters
 
@@ -40,11 +42,13 @@ class Parking:
     def __init__(
         self,
         dead_letters: DeadLetters,
+        ledger: LedgerLine,
         telemetry: Telemetry,
         on_halt: Callable[[PartitionLine, Halt], None],
         on_progress: Callable[[], None],
     ) -> None:
         self._dead_letters = dead_letters
+        self._ledger = ledger
         self._telemetry = telemetry
         self._waiting: deque[_Leaving] = deque()
         self._under_way: Sequence[_Leaving] = ()
@@ -55,19 +59,20 @@ class Parking:
 
     def divert(self, line: PartitionLine, batch: MappedBatch, source: SourceBatch) -> None:
         """The rows of a batch that are not sent. `source` is what it was mapped from."""
-        skipped: Counter[str] = Counter()
+        skipped: dict[str, list[int]] = defaultdict(list)
         for diverted in batch.diverted:
             if diverted.action == "skip":
                 batch.resolved[diverted.row] = 1
-                skipped[diverted.reason] += 1
+                skipped[diverted.reason].append(source.offsets[diverted.row])
             else:
                 letter = _letter(source, diverted.row, diverted.reason, diverted.detail)
                 leaving = _Leaving(line, batch, diverted.row, letter)
                 line.parking_rows += 1
                 line.parking_bytes += leaving.size
                 self._waiting.append(leaving)
-        for reason, records in skipped.items():
-            self._telemetry.count("bridge_records_skipped_total", records, line.route, reason)
+        for reason, offsets in skipped.items():
+            self._telemetry.count("bridge_records_skipped_total", len(offsets), line.route, reason)
+            self._ledger.resolved(line.partition, ResolvedAs.SKIPPED, reason, offsets)
         self._wake.set()
 
     def under_way_to(self, line: PartitionLine) -> int:
@@ -154,6 +159,7 @@ class Parking:
             leaving.batch.resolved[leaving.row] = 1
             _out(leaving)
             parked[leaving.line.route, leaving.letter.reason] += 1
+            self._ledger.resolved(leaving.line.partition, ResolvedAs.PARKED, leaving.letter.reason, [leaving.letter.offset])
         for (route, reason), records in parked.items():
             self._telemetry.count("bridge_records_parked_total", records, route, reason)
         self._on_progress()

@@ -1,6 +1,7 @@
 """One assigned partition on its way to its stream."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bridge.app.routing import RoutedTopic
@@ -8,6 +9,8 @@ from bridge.core.delivery.ack_tracker import AckTracker
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, HotLane, decode, encode
 from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.lanes import ROW_BYTES, PartitionLanes
+from bridge.core.delivery.ownership import Ownership
+from bridge.core.proof.ledger_floors import LedgerFloors
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import AssignedPartition
 
@@ -15,6 +18,34 @@ AHEAD_ROWS_MIN = 200
 """So many rows a partition may always have open."""
 DONE_ROW_BYTES = 90
 """What a resolved row above the committable offset still costs in memory: offset and timestamp (measured)."""
+
+
+@dataclass(slots=True, frozen=True)
+class Owner:
+    """One assignment of one partition: id of the process, number of the assignment there."""
+
+    name: str
+    counter: int
+    floors: LedgerFloors
+
+    def says(self, partition: Partition, committable: int, is_open: bool) -> Ownership:
+        """For the commit metadata. What is not open has no entries at or above its offset."""
+        floors = self.floors.of(partition, committable) if is_open else {}
+        return Ownership(self.name, self.counter, is_open, watermark_ms=0, lease_end_ms=0, floors=floors)
+
+
+@dataclass(slots=True)
+class Owners:
+    """Counts the assignments of this process."""
+
+    name: str
+    floors: LedgerFloors
+    counter: int = 0
+
+    def next(self) -> Owner:
+        """Of a partition that was just assigned."""
+        self.counter += 1
+        return Owner(self.name, self.counter, self.floors)
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +92,14 @@ class PartitionLine:
     """Kafka's id of the topic that the offsets are of, and when the stream was created that the records go to; None until
     they are known. They stay as they are: another one is that of a topic or stream created anew."""
     stream_created_ms: int | None = None
+    owner: Owner | None = None
+    """Whose assignment this is, and from where on the ledger has its entries; None where nothing is committed."""
+    floors_before: Mapping[int, int] = field(default_factory=dict)
+    """What the owner before has committed of that."""
+    opening: bool = False
+    """Whether it is not known yet which records the owner before has carried above the committed offset; nothing is offered."""
+    done: frozenset[int] = frozenset()
+    """Offsets of those records."""
     _said: tuple[object, ...] = ()
     _metadata: str = ""
     """What the commit metadata says, and its text: thousands of partitions are asked every second."""
@@ -98,6 +137,15 @@ class PartitionLine:
             self.held_rows += len(new)
             self.held_bytes += _bytes_of(new)
 
+    def unseen(self, batch: SourceBatch) -> SourceBatch:
+        """What is new of a batch, without what the owner before has carried."""
+        new = self.tracker.unseen(batch)
+        if not self.done or not len(new):
+            return new
+        rest = new.without(self.done)
+        self.done = frozenset(offset for offset in self.done if offset >= new.next_offset)
+        return rest
+
     def take_held(self, rows: int) -> SourceBatch | None:
         """The oldest of what is held, up to so many rows of one batch."""
         if not self.held:
@@ -126,13 +174,17 @@ class PartitionLine:
 
     def commit_point(self) -> CommitPoint:
         """What may be committed now."""
-        state = (self.halt, self.topic_id, self.stream_created_ms, self.hot_lane)
+        committable = self.committable()
+        is_open = self.opening or committable != self.tracker.read_to
+        looked_at = (committable, self.owner.floors.generation) if is_open and self.owner else None
+        state = (self.halt, self.topic_id, self.stream_created_ms, self.hot_lane, looked_at)
         if state != self._said:
             halted, at = (self.halt.reason, self.halt.offset) if self.halt else (None, None)
             stream = self.stream if self.stream_created_ms is not None else None
-            said = CommitMetadata(self.slices, halted, at, self.topic_id, stream, self.stream_created_ms, self.hot_lane)
+            owned = self.owner.says(self.partition, committable, is_open) if self.owner else None
+            said = CommitMetadata(self.slices, halted, at, self.topic_id, stream, self.stream_created_ms, self.hot_lane, owned)
             self._said, self._metadata = state, encode(said)
-        return CommitPoint(self.committable(), self._metadata)
+        return CommitPoint(committable, self._metadata)
 
     def committable(self) -> int:
         """The offset that may be committed now: never above a halt, though what was under way then may be acked."""
@@ -176,9 +228,10 @@ def _bytes_of(batch: SourceBatch) -> int:
     return sum(map(len, filter(None, batch.values))) + ROW_BYTES * len(batch)
 
 
-def open_line(assigned: AssignedPartition, routed: RoutedTopic) -> PartitionLine:
-    """A partition that was just assigned, at its committed offset."""
+def open_line(assigned: AssignedPartition, routed: RoutedTopic, owner: Owner) -> PartitionLine:
+    """A partition that was just assigned, at its committed offset. `opening` where its owner before may have carried more."""
     known = decode(assigned.metadata)
+    floors = known.ownership.floors if known.ownership else {}
     return PartitionLine(
         assigned.partition,
         routed.route,
@@ -189,4 +242,7 @@ def open_line(assigned: AssignedPartition, routed: RoutedTopic) -> PartitionLine
         CommitPoint(assigned.offset, assigned.metadata),
         topic_id=known.topic_id or assigned.topic_id,
         stream_created_ms=known.stream_created_ms if known.stream == routed.stream else None,
+        owner=owner,
+        floors_before=floors,
+        opening=bool(floors),
     )

@@ -52,6 +52,11 @@ class PutReport:
             self._in_doubt.update(chain.from_iterable(map(_records, resolution.unknown)))
         self._note(answer)
 
+    def resolved(self, resolution: Resolution, lines: Mapping[PartitionLanes, tuple[PartitionLine, Any]], wall_ms: float) -> None:
+        """What is done now, and what was dropped."""
+        self.delivered(resolution.stored, lines, wall_ms)
+        self.dropped(resolution.dropped, lines)
+
     def delivered(self, stored: Sequence[Row], lines: Mapping[PartitionLanes, tuple[PartitionLine, Any]], wall_ms: float) -> None:
         """Records that were confirmed; counted by the route of their partition."""
         batches = set(map(_BATCH, stored))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from bridge.app.ledger import LedgerLine
 from bridge.app.parking import Parking
 from bridge.app.partition_line import PartitionLine
 from bridge.app.put_report import PutReport
@@ -67,6 +68,7 @@ class StreamLine:
         self._report = PutReport(stream, telemetry)
         self._directory_trouble: str | None = "its shards are not known yet"
         self.parking: Parking | None = None
+        self.ledger: LedgerLine | None = None
         self.on_halt: Callable[[PartitionLine, Halt], None] = lambda line, halt: None
         self.on_progress: Callable[[], None] = lambda: None
 
@@ -122,7 +124,7 @@ class StreamLine:
 
     def offer(self, line: PartitionLine, batch: SourceBatch) -> None:
         """Records of an attached partition, in offset order."""
-        if self._scheduler is None or line.held or len(batch) > line.room:
+        if self._scheduler is None or line.opening or line.held or len(batch) > line.room:
             line.hold(batch)
             self.offer_held(line)
         else:
@@ -130,7 +132,7 @@ class StreamLine:
 
     def offer_held(self, line: PartitionLine) -> None:
         """Offers of what is held as much as may be open."""
-        while line.held and self._scheduler is not None:
+        while line.held and self._scheduler is not None and not line.opening:
             room = line.room
             piece = line.take_held(room) if room >= min(len(line.held[0]), line.ahead_rows // PIECES) else None
             if piece is None:
@@ -144,7 +146,7 @@ class StreamLine:
 
     def _offer(self, scheduler: Scheduler, line: PartitionLine, batch: SourceBatch) -> None:
         _, mapper = self._lines[line.lanes]
-        unseen = line.tracker.unseen(batch)
+        unseen = line.unseen(batch)
         mapped, rejection = mapper.map(unseen, line.lanes)
         line.tracker.admit(mapped)
         if mapped.diverted:
@@ -241,19 +243,17 @@ class StreamLine:
         while True:
             self._wake.clear()
             await self._present.wait()
+            if self.ledger is not None:
+                await self.ledger.room()
             await self._in_flight.acquire()
             request = scheduler.next_request(self._clock.monotonic())
             if isinstance(request, Request):
                 tasks.create_task(self._send(request))
                 continue
             self._in_flight.release()
-            await self._wait_until(request)
-
-    async def _wait_until(self, wake_at: float) -> None:
-        timeout = None if wake_at == NEVER else max(0.0005, wake_at - self._clock.monotonic())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._wake.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if request == NEVER else max(0.0005, request - self._clock.monotonic())):
+                    await self._wake.wait()
 
     async def _send(self, request: Request) -> None:
         started = self._clock.monotonic()
@@ -273,9 +273,10 @@ class StreamLine:
         self._wake.set()
 
     def _stored(self, resolution: Resolution) -> None:
+        if self.ledger is not None:
+            self.ledger.stored(self.stream, resolution)
         acknowledge(resolution.stored)
-        self._report.delivered(resolution.stored, self._lines, self._clock.wall_ms())
-        self._report.dropped(resolution.dropped, self._lines)
+        self._report.resolved(resolution, self._lines, self._clock.wall_ms())
         self.on_progress()
 
     def _halt_rejected(self, resolution: Resolution, message: str) -> None:

@@ -36,6 +36,8 @@ Event = Literal[
     "record_errors",
     "dead_letters_trouble",
     "dead_letters_recovered",
+    "ledger_trouble",
+    "ledger_recovered",
 ]
 
 
@@ -115,6 +117,11 @@ CATALOGUE = (
         "How many of those would go per round trip, in one aggregated record, where now one goes.",
         ("route",),
     ),
+    MetricSpec(
+        "bridge_ledger_records_total", "counter", "Records that Kinesis stored, or that were parked or skipped, in the ledger."
+    ),
+    MetricSpec("bridge_ledger_bytes_total", "counter", "Bytes of ledger entries before Kafka's compression."),
+    MetricSpec("bridge_ledger_unwritten_records", "gauge", "Records whose ledger entries Kafka has not confirmed yet."),
     MetricSpec("bridge_buffer_bytes", "gauge", "Bytes of records in memory, read and not yet confirmed."),
 )
 _SPECS = {spec.name: spec for spec in CATALOGUE}

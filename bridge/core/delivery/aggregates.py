@@ -83,6 +83,10 @@ class Aggregate:
         """Of its records."""
         return [key for part in self.parts for key in part.hash_keys()]
 
+    def record_offsets(self) -> list[int]:
+        """Of its records, in their order inside."""
+        return list(chain.from_iterable(pick(part.rows, part.batch.offsets)[0] for part in self.parts))
+
     def record_timestamps_ms(self) -> list[int]:
         """Of its records, from Kafka."""
         return list(chain.from_iterable(pick(part.rows, part.batch.timestamps_ms)[0] for part in self.parts))

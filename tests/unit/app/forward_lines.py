@@ -9,9 +9,11 @@ from bridge.app.routing import RoutedTopic
 from bridge.app.stream_line import StreamLine
 from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
+from bridge.core.delivery.policies import Policies
 from bridge.core.quotas import MIB
 from bridge.core.records import Partition
 from bridge.ports import SourceEvent
+from tests.unit.app.ledger_topics import SLOTS, LedgerTopic
 from tests.unit.app.lines import LoggingTelemetry
 from tests.unit.app.streams import LIMITS, SPEC, DeadLetterTopic, Kinesis, LoopClock
 
@@ -63,6 +65,8 @@ def forward_line(
     telemetry: LoggingTelemetry,
     buffer_bytes_max: int = 100 * MIB,
     dead_letters: DeadLetterTopic | None = None,
+    ledger: LedgerTopic | None = None,
+    policies: Policies = SPEC.policies,
 ) -> ForwardLine:
     """Each topic is a route of its name, to the stream of its name."""
     in_flight, keys = asyncio.Semaphore(64), KeyCache()
@@ -74,8 +78,8 @@ def forward_line(
         return StreamLine(stream, (kinesis, kinesis, LoopClock()), telemetry, LIMITS, share, in_flight, keys)
 
     def route_topic(topic: str, slices: int) -> RoutedTopic:
-        return RoutedTopic(topic, topic, 1.0, 0.02, MappingSpec("key", topic, policies=SPEC.policies))
+        return RoutedTopic(topic, topic, 1.0, 0.02, MappingSpec("key", topic, policies=policies))
 
-    limits = ForwardLimits(buffer_bytes_max, 1.0, DRAIN_S)
-    ports = ForwardPorts(open_source, kafka, dead_letters or DeadLetterTopic(), LoopClock())
+    limits = ForwardLimits(buffer_bytes_max, 1.0, DRAIN_S, SLOTS)
+    ports = ForwardPorts(open_source, kafka, dead_letters or DeadLetterTopic(), ledger or LedgerTopic(), LoopClock(), "owner")
     return ForwardLine(ports, open_stream, route_topic, telemetry, limits)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from bridge.app.ledger import LedgerLine
 from bridge.app.parking import Parking
 from bridge.app.partition_line import PartitionLine
 from bridge.app.stream_line import StreamLine
@@ -13,6 +14,7 @@ from bridge.core.delivery.requests import Request, RequestLimits
 from bridge.core.quotas import MIB
 from bridge.core.records import DeadLetter, Outcome, PutAnswer
 from bridge.ports import StreamDescription
+from tests.unit.app.ledger_topics import SLOTS, LedgerTopic
 from tests.unit.app.lines import FIRST_MS, LoggingTelemetry, new_line
 from tests.unit.core.delivery.columns import even_shard_map, source_batch
 
@@ -81,7 +83,8 @@ class Stream:
         self.halts: list[tuple[PartitionLine, Halt]] = []
         self.dead_letters = DeadLetterTopic()
         self.progressed = 0
-        self.parking = Parking(self.dead_letters, self.telemetry, self._halt, self._progress)
+        self.ledger = LedgerLine(LedgerTopic(), SLOTS, self.telemetry)
+        self.parking = Parking(self.dead_letters, self.ledger, self.telemetry, self._halt, self._progress)
         self.stream.parking = self.parking
         self.stream.on_halt = self._halt
         self.line = new_line()

@@ -9,12 +9,14 @@ import pytest
 
 from bridge.app.commit import Commits, commit_what_moved
 from bridge.app.lag import lag_samples
+from bridge.app.ledger import LedgerLine
 from bridge.app.partition_line import PartitionLine
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
 from bridge.core.delivery.halts import Halt
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import Source
+from tests.unit.app.ledger_topics import SLOTS, LedgerTopic
 from tests.unit.app.lines import FIRST_MS, LoggingTelemetry, admit, new_line, resolve
 from tests.unit.core.delivery.columns import source_batch
 
@@ -139,7 +141,13 @@ class FakeSource:
 
 
 def run(source: FakeSource, lines: list[PartitionLine], telemetry: LoggingTelemetry | None = None) -> bool:
-    return asyncio.run(commit_what_moved(cast(Source, source), lines, telemetry or LoggingTelemetry()))
+    by_partition = {line.partition: line for line in lines}
+    return asyncio.run(commit_what_moved(cast(Source, source), by_partition, no_ledger(), telemetry or LoggingTelemetry()))
+
+
+def no_ledger() -> LedgerLine:
+    """Nothing is to be written."""
+    return LedgerLine(LedgerTopic(), SLOTS, LoggingTelemetry())
 
 
 def test_only_what_moved_is_committed_and_only_once():
@@ -180,7 +188,7 @@ def test_what_becomes_unknown_while_a_commit_is_under_way_stays_unknown():
         return await commits.at_last()
 
     source = cast(Source, Late())
-    commits = Commits(lambda: source, {line.partition: line}, 1.0, LoggingTelemetry(), lambda trouble: None)
+    commits = Commits(lambda: source, {line.partition: line}, no_ledger(), 1.0, LoggingTelemetry(), lambda trouble: None)
     line.committed = None
     assert asyncio.run(at_last())
     assert line.committed is None
@@ -201,7 +209,9 @@ def test_there_is_one_commit_at_a_time():
         return first, second
 
     source = Slow()
-    commits = Commits(lambda: cast(Source, source), {line.partition: line}, 0.0, LoggingTelemetry(), lambda trouble: None)
+    commits = Commits(
+        lambda: cast(Source, source), {line.partition: line}, no_ledger(), 0.0, LoggingTelemetry(), lambda trouble: None
+    )
     assert asyncio.run(twice()) == (True, True)
     assert len(source.commits) == 2
     assert line.committed == line.commit_point()

@@ -1,0 +1,148 @@
+"""What was resolved, on its way into the ledger. Nothing is committed that is not there."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+
+from bridge.app.telemetry import Sample, Telemetry
+from bridge.core.delivery.lanes import ROW_SIZE
+from bridge.core.delivery.requests import Resolution
+from bridge.core.errors import RefusedError, UnavailableError
+from bridge.core.proof.ledger_entries import Group, Resolved, ResolvedAs
+from bridge.core.proof.ledger_floors import LedgerFloors
+from bridge.core.proof.noted_entries import SlotMessage, messages_of, stored_groups
+from bridge.core.records import Partition
+from bridge.ports import Ledger
+
+CHUNK_ROWS = 2000
+CHUNK_BYTES = 4 * 1024 * 1024
+"""So much of what was stored is put into messages at once: their data is held until then, and the event loop stands still
+meanwhile, for a few milliseconds."""
+UNWRITTEN_ROWS_MAX = 100_000
+"""Nothing is sent while more waits for Kafka's confirmation."""
+FLUSH_S = 10.0
+RETRY_S = 1.0
+ENDS_S = 10.0
+"""How often Kafka is asked for the ends of all slots, so that what a new owner has to read stays short."""
+
+
+class LedgerLine:
+    """Takes entries as they come, writes them in chunks, and knows from where on a successor has to read."""
+
+    def __init__(self, ledger: Ledger, slots: int, telemetry: Telemetry) -> None:
+        self.port = ledger
+        self._slots = slots
+        self._telemetry = telemetry
+        self._groups: list[Group] = []
+        self._rows = 0
+        self._bytes = 0
+        self._unwritten = 0
+        self._writing: dict[asyncio.Task[None], None] = {}
+        self._room = asyncio.Event()
+        self._room.set()
+        self._ready = asyncio.Event()
+        self._task: Callable[[Coroutine[None, None, None]], asyncio.Task[None]] | None = None
+        self.floors = LedgerFloors()
+        self.trouble: str | None = None
+
+    # -- what is said
+
+    def stored(self, stream: str, resolution: Resolution) -> None:
+        """Rows that the stream has confirmed."""
+        rows = resolution.stored
+        if not rows:
+            return
+        self._groups += stored_groups(stream, rows, resolution.shard_ids, resolution.sequence_numbers)
+        self._count(len(rows), sum([row[ROW_SIZE] for row in rows]))
+
+    def resolved(self, partition: Partition, resolved_as: ResolvedAs, reason: str, offsets: Sequence[int]) -> None:
+        """Offsets that were resolved without a record in Kinesis."""
+        self._groups.append(Resolved(partition, resolved_as, reason, offsets))
+        self._count(len(offsets), 0)
+
+    def _count(self, rows: int, size: int) -> None:
+        self._rows += rows
+        self._bytes += size
+        self._unwritten += rows
+        if self._rows >= CHUNK_ROWS or self._bytes >= CHUNK_BYTES:
+            self._write_chunk()
+        if self._unwritten > UNWRITTEN_ROWS_MAX:
+            self._room.clear()
+
+    # -- what others wait for
+
+    async def ready(self) -> None:
+        """Returns when the topic is there and as it has to be."""
+        await self._ready.wait()
+
+    async def room(self) -> None:
+        """Returns when more may be sent."""
+        await self._room.wait()
+
+    async def flush(self) -> None:
+        """Returns when everything that was said before is written. Raises UnavailableError when that takes too long."""
+        if self._groups:
+            self._write_chunk()
+        if self._writing:
+            _, late = await asyncio.wait(list(self._writing), timeout=FLUSH_S)
+            if late:
+                raise UnavailableError(self.trouble or f"the ledger was not confirmed within {FLUSH_S:g} s")
+
+    def problems(self) -> list[str]:
+        """Why nothing can be written now, in a sentence; empty where it can."""
+        return [f"ledger: {self.trouble}"] if self.trouble else []
+
+    def samples(self) -> list[Sample]:
+        """Gauges."""
+        return [("bridge_ledger_unwritten_records", (), self._unwritten)]
+
+    # -- the work
+
+    async def run(self, task: Callable[[Coroutine[None, None, None]], asyncio.Task[None]]) -> None:
+        """Finds the topic, then asks for its ends now and then; works until cancelled. `task` starts further work."""
+        self._task = task
+        ask = self.port.open
+        while True:
+            try:
+                self.floors.know_ends(await ask())
+                self._note(None)
+                self._ready.set()
+                ask = self.port.ends
+                await asyncio.sleep(ENDS_S)
+            except (UnavailableError, RefusedError) as error:
+                self._note(str(error))
+                await asyncio.sleep(RETRY_S)
+
+    def _write_chunk(self) -> None:
+        messages, rows = messages_of(self._groups, self._slots), self._rows
+        self._groups, self._rows, self._bytes = [], 0, 0
+        if self._task is None:
+            raise RuntimeError("the ledger line is not running")
+        writing = self._task(self._write(messages, rows))
+        self._writing[writing] = None
+        writing.add_done_callback(self._writing.pop)
+
+    async def _write(self, messages: Sequence[SlotMessage], rows: int) -> None:
+        """Tries until Kafka has taken them: an entry is a fact, and says the same when it is there twice."""
+        number = self.floors.begin(messages)
+        while True:
+            try:
+                offsets = await self.port.write([(message.slot, message.value) for message in messages])
+                break
+            except (UnavailableError, RefusedError) as error:
+                self._note(str(error))
+            await asyncio.sleep(RETRY_S)
+        self._note(None)
+        self.floors.written(number, messages, offsets)
+        self._telemetry.count("bridge_ledger_bytes_total", sum(len(message.value) for message in messages))
+        self._telemetry.count("bridge_ledger_records_total", rows)
+        self._unwritten -= rows
+        if self._unwritten <= UNWRITTEN_ROWS_MAX:
+            self._room.set()
+
+    def _note(self, problem: str | None) -> None:
+        if problem != self.trouble:
+            if problem is None:
+                self._telemetry.log("info", "ledger_recovered")
+            else:
+                self._telemetry.log("error", "ledger_trouble", problem=problem)
+        self.trouble = problem

@@ -1,0 +1,171 @@
+"""Nothing is committed that the ledger does not have, and a new owner does not send what the one before has written there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping
+
+import pytest
+
+from bridge.app.forward import ForwardLine
+from bridge.app.ledger import UNWRITTEN_ROWS_MAX
+from bridge.core.delivery.commit_metadata import CommitPoint, decode
+from bridge.core.delivery.lanes import offset_of
+from bridge.core.delivery.ownership import Ownership
+from bridge.core.delivery.policies import Policies
+from bridge.core.delivery.requests import Request
+from bridge.core.proof.ledger_entries import Resolved, Stored
+from bridge.core.records import Outcome, Partition, PutAnswer
+from bridge.ports import Assigned, AssignedPartition, Lost, Revoking
+from tests.unit.app.forward_lines import Kafka, forward_line
+from tests.unit.app.ledger_topics import LedgerTopic
+from tests.unit.app.lines import LoggingTelemetry
+from tests.unit.app.streams import Kinesis
+from tests.unit.core.delivery.columns import source_batch
+
+ORDERS = Partition("orders", 0)
+
+
+def request_offsets(request: Request) -> list[int]:
+    return [offset_of(row) for row in request.rows]
+
+
+class Commitless(Kafka):
+    """Refuses commits, when told to."""
+
+    refuses = False
+
+    async def commit(self, points: Mapping[Partition, CommitPoint]) -> Mapping[Partition, str]:
+        return dict.fromkeys(points, "away") if self.refuses else await super().commit(points)
+
+
+class Partly(Kinesis):
+    """Throttles these offsets."""
+
+    throttled: Collection[int] = ()
+
+    async def put(self, stream: str, request: Request) -> PutAnswer:
+        answer = await super().put(stream, request)
+        outcomes = [Outcome.THROTTLED if o in self.throttled else Outcome.STORED for o in request_offsets(request)]
+        return PutAnswer(None, outcomes, answer.shard_ids, answer.sequence_numbers)
+
+
+class Process:
+    """A bridge over a ledger that outlives it."""
+
+    def __init__(self, ledger: LedgerTopic, kafka: Kafka | None = None, kinesis: Kinesis | None = None) -> None:
+        policies = Policies(on_tombstone="skip")
+        self.kafka, self.kinesis, self.ledger = kafka or Kafka(), kinesis or Kinesis(), ledger
+        self.line: ForwardLine = forward_line(self.kafka, self.kinesis, LoggingTelemetry(), ledger=ledger, policies=policies)
+        self._task = asyncio.ensure_future(self.line.run())
+
+    def assign(self, offset: int = 0, metadata: str = "") -> None:
+        self.kafka.hand_over(Assigned([AssignedPartition(ORDERS, offset, metadata, 1)]))
+
+    def read(self, first: int, *values: bytes | None) -> None:
+        self.kafka.hand_over(source_batch([(first + i, b"key-%d" % i, value) for i, value in enumerate(values)], ORDERS))
+
+    @property
+    def sent(self) -> set[int]:
+        return {offset for request in self.kinesis.requests for offset in request_offsets(request)}
+
+    async def end(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+@pytest.fixture
+async def ledger() -> LedgerTopic:
+    return LedgerTopic()
+
+
+@pytest.fixture
+async def process(ledger: LedgerTopic) -> AsyncIterator[Process]:
+    process = Process(ledger, Commitless(), Partly())
+    yield process
+    await process.end()
+
+
+def ownership(point: CommitPoint) -> Ownership:
+    found = decode(point.metadata).ownership
+    assert found is not None
+    return found
+
+
+def offsets_in(ledger: LedgerTopic) -> list[int]:
+    return sorted(o for group in ledger.groups() if isinstance(group, Stored | Resolved) for o in group.offsets)
+
+
+@pytest.mark.looptime
+async def test_nothing_is_committed_before_the_ledger_has_it(process, ledger):
+    process.assign()
+    await asyncio.sleep(0.1)
+    ledger.away = True
+    process.read(0, b"a", b"b", None)
+    await asyncio.sleep(5)
+    assert process.sent == {0, 1}
+    assert process.kafka.committed.get(ORDERS, CommitPoint(0, "")).offset == 0
+    assert process.line.problems() == ["ledger: no answer"]
+    ledger.away = False
+    await asyncio.sleep(5)
+    assert process.kafka.committed[ORDERS].offset == 3
+    assert offsets_in(ledger) == [0, 1, 2], "one of them was skipped"
+    assert process.line.problems() == []
+
+
+@pytest.mark.looptime
+async def test_a_partition_leaves_without_commit_where_the_ledger_does_not_answer(process, ledger):
+    process.assign()
+    await asyncio.sleep(0.1)
+    ledger.away = True
+    process.read(0, b"a")
+    await asyncio.sleep(0.1)
+    done: asyncio.Future[Mapping[Partition, CommitPoint]] = asyncio.get_running_loop().create_future()
+    process.kafka.hand_over(Revoking([ORDERS], done.set_result))
+    assert await asyncio.wait_for(done, 30) == {}
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("lost", [False, True], ids=["another process", "the same process again"])
+async def test_a_new_owner_sends_only_what_the_ledger_does_not_have(process, ledger, lost):
+    process.kinesis.throttled = {1}
+    process.assign()
+    process.read(0, *[b"x"] * 5)
+    await asyncio.sleep(3)
+    point = process.kafka.committed[ORDERS]
+    assert point.offset == 1
+    assert ownership(point).is_open
+    assert offsets_in(ledger) == [0, 2, 3, 4]
+    process.kafka.refuses = True
+    process.read(5, b"key-5", None, b"key-7")
+    await asyncio.sleep(3)
+    if lost:
+        process.kafka.hand_over(Lost([ORDERS]))
+        after = process
+        after.kafka.refuses, after.kinesis.throttled = False, ()
+        after.kinesis.requests.clear()
+    else:
+        await process.end()
+        after = Process(ledger)
+    after.assign(point.offset, point.metadata)
+    after.read(1, *[b"x"] * 4, b"key-5", None, b"key-7", b"new")
+    await asyncio.sleep(3)
+    assert after.sent == {1, 9 - 1}
+    assert after.kafka.committed[ORDERS].offset == 9
+    assert sorted(set(offsets_in(ledger))) == list(range(9))
+    assert not ownership(after.kafka.committed[ORDERS]).floors, "nothing above it"
+    await after.end()
+
+
+@pytest.mark.looptime
+async def test_what_is_not_written_stops_the_sending(process, ledger):
+    process.assign()
+    await asyncio.sleep(0.1)
+    ledger.away = True
+    step, sent = 5000, 0
+    while sent < 2 * UNWRITTEN_ROWS_MAX:
+        process.read(sent, *[b"x"] * step)
+        sent += step
+        await asyncio.sleep(1)
+    assert len(process.sent) <= UNWRITTEN_ROWS_MAX + step
+    ledger.away = False
+    await asyncio.sleep(600)
+    assert len(process.sent) == sent
