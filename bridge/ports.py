@@ -10,6 +10,7 @@ from bridge.core.delivery.halts import Reason
 from bridge.core.delivery.requests import Request
 from bridge.core.delivery.shard_map import ShardMap
 from bridge.core.records import DeadLetter, Partition, PutAnswer, SourceBatch
+from bridge.core.topics import TopicDefinition
 
 # -- Kafka
 
@@ -194,6 +195,33 @@ class DeadLetterReader(Protocol):
         """The messages at these places, as far as they are still there; each partition in its order."""
 
 
+class LedgerMessage(NamedTuple):
+    """A message of the ledger topic. The slot is its partition."""
+
+    slot: int
+    offset: int
+    value: bytes
+
+
+class Ledger(Protocol):
+    """The topic `<name>.ledger`. Every call but `close` raises UnavailableError, RefusedError."""
+
+    async def open(self) -> Mapping[int, int]:
+        """Finds or makes the topic, and checks it. Returns the end offset of each slot."""
+
+    async def write(self, messages: Sequence[tuple[int, bytes]]) -> Sequence[int]:
+        """Slots and values. Returns the offset of each once Kafka has confirmed all; after an error some may be there."""
+
+    async def ends(self) -> Mapping[int, int]:
+        """End offset of each slot now."""
+
+    def read(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[Sequence[LedgerMessage]]:
+        """The slots of `ends`, each in its order from its begin, or from what retention left of it, up to its end."""
+
+    async def close(self) -> None:
+        """What is not confirmed by now is given up."""
+
+
 class TopicDirectory(Protocol):
     """What topics are like, and what may be done with them. Every call raises UnavailableError."""
 
@@ -204,6 +232,12 @@ class TopicDirectory(Protocol):
         """Tries whether the dead-letter topic of this bridge can be written, or could be made; writes and makes nothing.
 
         `wanted` tells the topics whose records it would have to hold. Raises RefusedError.
+        """
+
+    async def try_topic(self, definition: TopicDefinition) -> None:
+        """Tries whether this topic is as it has to be, and may be read and written, or could be made; makes nothing.
+
+        Raises RefusedError.
         """
 
 
