@@ -216,7 +216,7 @@ class Ledger(Protocol):
         """End offset of each slot now."""
 
     def read(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[Sequence[LedgerMessage]]:
-        """The slots of `ends`, each in its order from its begin, or from what retention left of it, up to its end."""
+        """The slots of `begins`, each in its order from its begin, or from what retention left of it, up to its end."""
 
     async def close(self) -> None:
         """What is not confirmed by now is given up."""

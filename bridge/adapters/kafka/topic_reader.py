@@ -47,11 +47,11 @@ class TopicReader:
         return {partition.number: end for partition, end in found.items()}
 
     async def read(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> AsyncGenerator[Sequence[Message], None]:
-        """Each partition in its order, from its begin, or where retention has left it later, up to its end.
+        """The partitions of `begins`, each in its order, from its begin, or where retention has left it later, up to its end.
 
         Raises UnavailableError, also where a partition turns out to end below its end; RefusedError where it may not be read.
         """
-        missing = {number: end for number, end in ends.items() if end > begins[number]}
+        missing = {number: ends[number] for number, begin in begins.items() if begin < ends[number]}
         if not missing:
             return
         consumer = await asyncio.to_thread(self.clients.consumer, _OWNED, READING)
