@@ -10,6 +10,7 @@ from bridge.core.delivery.halts import Reason
 from bridge.core.delivery.requests import Request
 from bridge.core.delivery.shard_map import ShardMap
 from bridge.core.records import DeadLetter, Partition, PutAnswer, SourceBatch
+from bridge.core.topics import TopicDefinition
 
 # -- Kafka
 
@@ -195,7 +196,7 @@ class DeadLetterReader(Protocol):
 
 
 class LedgerMessage(NamedTuple):
-    """A message of the ledger topic; its partition is the slot."""
+    """A message of the ledger topic. The slot is its partition."""
 
     slot: int
     offset: int
@@ -203,28 +204,19 @@ class LedgerMessage(NamedTuple):
 
 
 class Ledger(Protocol):
-    """The topic `<name>.ledger`; slot = its partition."""
+    """The topic `<name>.ledger`. Every call but `close` raises UnavailableError, RefusedError."""
 
     async def open(self) -> Mapping[int, int]:
-        """Finds or makes the topic, and checks it. Returns the end offset of each slot.
-
-        Raises UnavailableError, RefusedError: it is not as it has to be.
-        """
+        """Finds or makes the topic, and checks it. Returns the end offset of each slot."""
 
     async def write(self, messages: Sequence[tuple[int, bytes]]) -> Sequence[int]:
-        """(slot, value). Returns the offset of each once Kafka has confirmed all of them; after an error some may be written.
-
-        Raises UnavailableError, RefusedError.
-        """
+        """Slots and values. Returns the offset of each once Kafka has confirmed all; after an error some may be there."""
 
     async def ends(self) -> Mapping[int, int]:
-        """End offset of each slot now. Raises UnavailableError."""
+        """End offset of each slot now."""
 
     def read(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[Sequence[LedgerMessage]]:
-        """Each slot in its order, from its begin, or from what retention has left, up to its end.
-
-        Raises UnavailableError, RefusedError.
-        """
+        """The slots of `begins`, each in its order from its begin, or from what retention left of it, up to its end."""
 
     async def close(self) -> None:
         """What is not confirmed by now is given up."""
@@ -240,6 +232,12 @@ class TopicDirectory(Protocol):
         """Tries whether the dead-letter topic of this bridge can be written, or could be made; writes and makes nothing.
 
         `wanted` tells the topics whose records it would have to hold. Raises RefusedError.
+        """
+
+    async def try_topic(self, definition: TopicDefinition) -> None:
+        """Tries whether this topic is as it has to be, and may be read and written, or could be made; makes nothing.
+
+        Raises RefusedError.
         """
 
 

@@ -54,13 +54,13 @@ class Broker(NamedTuple):
         return Consumer(properties) if self.simulated is None else self.simulated.consumer(properties)
 
 
-def create(broker: Broker, topic: str) -> str:
-    """A topic of as many partitions as the mock gives every topic."""
+def create(broker: Broker, topic: str, partitions: int = PARTITIONS, settings: Mapping[str, str] | None = None) -> str:
+    """By default a topic of as many partitions as the mock gives every topic; it knows no other."""
     if broker.simulated is not None:
-        broker.simulated.create_topic(topic, PARTITIONS)
+        broker.simulated.create_topic(topic, partitions, settings)
         return topic
     if broker.kind == "kafka":
-        create_topic(broker.bootstrap_servers, topic, partitions=PARTITIONS)
+        create_topic(broker.bootstrap_servers, topic, partitions=partitions, settings=settings)
         return topic
     admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
     wait_until(lambda: admin.list_topics(topic, timeout=SECONDS).topics[topic].error is None, f"topic {topic}", SECONDS)
@@ -226,12 +226,18 @@ def truncate(broker: Broker, partition: Partition) -> None:
     """Writes more, then removes the oldest records: on request, or as the mock does with what is beyond its memory."""
     filling: Headline = (None, b"x" * 500_000)
     produce(broker, partition, [filling] * (2 * PARTITION_BYTES_MAX // 500_000 if broker.kind == "mock" else 4))
+    if broker.kind != "mock":
+        delete_records(broker, partition, 5)
+
+
+def delete_records(broker: Broker, partition: Partition, before: int) -> None:
+    """As retention does. The mock cannot."""
     if broker.simulated is not None:
-        broker.simulated.delete_records(partition, 5)
-    elif broker.kind == "kafka":
-        before = TopicPartition(partition.topic, partition.number, 5)
-        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-        admin.delete_records([before])[before].result(SECONDS)
+        broker.simulated.delete_records(partition, before)
+        return
+    begin = TopicPartition(partition.topic, partition.number, before)
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    admin.delete_records([begin])[begin].result(SECONDS)
 
 
 def numbered(first: int, end: int) -> list[Headline]:

@@ -58,9 +58,9 @@ class SimulatedKafka:
         self.cluster.settings.consumer_heartbeat_s = 0.5
         self._host = RealTimeHost(lock)
 
-    def create_topic(self, topic: str, partitions: int) -> None:
+    def create_topic(self, topic: str, partitions: int, settings: Mapping[str, str] | None = None) -> None:
         with self.cluster.lock:
-            self.cluster.create_topic(topic, partitions)
+            self.cluster.create_topic(topic, partitions, settings)
 
     def produce(self, partition: Partition, records: Iterable[Record], timestamp_ms: int) -> None:
         """Without a timestamp the clock tells it."""

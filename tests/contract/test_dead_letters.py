@@ -15,11 +15,12 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 from bridge.adapters.kafka import dead_letters
 from bridge.adapters.kafka.dead_letter_reader import KafkaDeadLetterReader
 from bridge.adapters.kafka.dead_letters import DeadLetterTopic, KafkaDeadLetters
-from bridge.adapters.kafka.topics import HEADROOM_BYTES, RECORD_BYTES_DEFAULT, KafkaTopics
+from bridge.adapters.kafka.topics import RECORD_BYTES_DEFAULT, KafkaTopics
 from bridge.adapters.system_clock import SystemClock
 from bridge.core.delivery.dead_letters import Parked, Replayed, origin_of
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import DeadLetter, Partition
+from bridge.core.topics import HEADROOM_BYTES
 from bridge.embedded.kafka import PARTITIONS
 from bridge.ports import Place, StoredEntry
 from tests.contract.kafka_sources import Broker, create, produce, settings_for
@@ -51,11 +52,14 @@ class Topic:
 
     def __init__(self, broker: Broker, source: str) -> None:
         self.broker = broker
-        kafka = broker.clients(settings_for(broker, source, unique("group")))
-        self.topics = KafkaTopics(kafka)
+        self.clients = broker.clients(settings_for(broker, source, unique("group")))
+        self.topics = KafkaTopics(self.clients)
         self.of = DeadLetterTopic(unique("bridge"), lambda topic: topic == source)
-        self.letters = KafkaDeadLetters(self.of, kafka, self.topics, SystemClock())
-        self.reader = KafkaDeadLetterReader(self.of.name, kafka, self.topics)
+        self.write_to(self.of)
+        self.reader = KafkaDeadLetterReader(self.of.name, self.clients, self.topics)
+
+    def write_to(self, topic: DeadLetterTopic) -> None:
+        self.letters = KafkaDeadLetters(topic, self.clients, self.topics, SystemClock())
 
     async def entries(self) -> list[StoredEntry]:
         return [entry async for batch in self.reader.entries() for entry in batch]
@@ -117,7 +121,7 @@ async def test_a_message_that_no_bridge_wrote_is_told_as_such(dlq, broker, topic
 @every_kafka
 async def test_the_topic_is_made_as_it_has_to_be(dlq, broker, topic, differs):
     wide = create(broker, unique("wide"))
-    dlq.letters.topic = DeadLetterTopic(dlq.of.bridge, lambda name: name in (topic, wide))
+    dlq.write_to(DeadLetterTopic(dlq.of.bridge, lambda name: name in (topic, wide)))
     definition = await dlq.topics.dead_letters(dlq.of.bridge, lambda name: name in (topic, wide))
     assert definition.partitions == PARTITIONS
     await dlq.letters.park([letter(topic, 0, 0)])
@@ -156,7 +160,7 @@ async def test_whether_the_topic_could_be_made(dlq, broker, topic, differs):
 
 @only_kafka
 async def test_a_topic_that_cannot_be_made_is_refused_with_what_to_do(dlq, topic):
-    dlq.letters.topic = DeadLetterTopic("x" * 260, dlq.of.wanted)
+    dlq.write_to(DeadLetterTopic("x" * 260, dlq.of.wanted))
     with pytest.raises(RefusedError, match=r"or create it by hand: kafka-topics\.sh"):
         await dlq.letters.park([letter(topic, 0, 0)])
 
@@ -165,7 +169,7 @@ async def test_a_topic_that_cannot_be_made_is_refused_with_what_to_do(dlq, topic
 async def test_the_topic_takes_the_largest_record_of_its_sources(dlq, broker, topic):
     wide = unique("wide")
     create_topic(broker.bootstrap_servers, wide, partitions=7, settings={"max.message.bytes": "3000000"})
-    dlq.letters.topic = DeadLetterTopic(dlq.of.bridge, lambda name: name in (topic, wide))
+    dlq.write_to(DeadLetterTopic(dlq.of.bridge, lambda name: name in (topic, wide)))
     large = letter(wide, 6, 0, bytes(range(256)) * 11_000)
     await dlq.letters.park([large])
     assert await dlq.topics.partitions_in(dlq.of.name) == 7

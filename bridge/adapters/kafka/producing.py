@@ -3,17 +3,37 @@
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 
 from bridge.adapters.kafka.clients import LOOK_S, WatchedProducer
 from bridge.adapters.kafka.threads import Threads
-from bridge.core.delivery.dead_letters import TopicMessage
+from bridge.core.delivery.dead_letters import size_of
+from bridge.core.records import Headers
 
 POLL_S = 0.5
 CLOSE_S = 10.0
+UNKNOWN_OFFSET = -1
 CLOSED = KafkaError(KafkaError._DESTROY, "the producer was closed")
+
+
+class Outgoing(NamedTuple):
+    """A message on its way to a topic. Without a timestamp it gets that of the moment."""
+
+    partition: int
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers | None = None
+    timestamp_ms: int = 0
+
+    @property
+    def size(self) -> int:
+        """About its bytes in Kafka."""
+        return size_of(self.key, self.value, self.headers or [])
 
 
 class Deliveries:
@@ -21,14 +41,21 @@ class Deliveries:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
         self.done: asyncio.Future[KafkaError | None] = loop.create_future()
+        self.offsets = [UNKNOWN_OFFSET] * count
+        """Where each message stands, once all are there without an error; below 0 where the client does not know."""
         self._loop = loop
         self._missing = count
         self._error: KafkaError | None = None
 
-    def report(self, error: KafkaError | None, _message: object) -> None:
-        """Called by the producer's thread."""
+    def reporter(self, index: int) -> Callable[[KafkaError | None, Any], None]:
+        """For the message of this index; called by the producer's thread."""
+        return partial(self._report, index)
+
+    def _report(self, index: int, error: KafkaError | None, message: Any) -> None:  # noqa: ANN401 - as the client's
         self._missing -= 1
         self._error = self._error or error
+        if error is None:
+            self.offsets[index] = message.offset()
         if not self._missing:
             self._end(self._error)
 
@@ -75,14 +102,17 @@ class RunningProducer:
             found.fail(self.broken)
         return found
 
-    async def produce(self, deliveries: Deliveries, topic: str, partition: int, message: TopicMessage, at_ms: int) -> None:
-        """Hands one message to the client; waits while its queue is full. Raises KafkaException."""
-        while not self._accepts(deliveries, topic, partition, message, at_ms):
+    async def produce(self, deliveries: Deliveries, index: int, topic: str, message: Outgoing) -> None:
+        """Hands one message to the client, of this index among its `deliveries`; waits while its queue is full.
+
+        Raises KafkaException.
+        """
+        while not self._accepts(deliveries.reporter(index), topic, message):
             self._room.clear()
             self._wants_room = True
             await self._room.wait()
 
-    def _accepts(self, deliveries: Deliveries, topic: str, partition: int, message: TopicMessage, at_ms: int) -> bool:
+    def _accepts(self, report: Callable[[KafkaError | None, Any], None], topic: str, message: Outgoing) -> bool:
         """Whether there was room for it."""
         if self.broken is not None:
             raise KafkaException(self.broken)
@@ -92,9 +122,9 @@ class RunningProducer:
                 key=message.key,
                 value=message.value,
                 headers=message.headers,  # type: ignore[arg-type] # mypy: a list is of one type
-                partition=partition,
-                timestamp=at_ms,
-                on_delivery=deliveries.report,
+                partition=message.partition,
+                timestamp=message.timestamp_ms,
+                on_delivery=report,
             )
         except BufferError:
             return False

@@ -14,12 +14,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from bridge.adapters.kafka.admin import TIMEOUT_S, KafkaAdmin
 from bridge.core.errors import BridgeError, RefusedError, UnavailableError
-from bridge.core.topics import TopicDefinition, dead_letter_topic, dead_letters_definition
+from bridge.core.topics import HEADROOM_BYTES, TopicDefinition, dead_letter_topic, dead_letters_definition, deviations
 
 RECORD_BYTES_DEFAULT = 1024 * 1024 + 12
 """Kafka's default of `max.message.bytes`."""
-HEADROOM_BYTES = 64 * 1024
-"""What our headers and another batch around the record may add to it."""
 LOOK_AGAIN_S = 0.2
 LOOKS = 50
 """For a topic that was just made; a cluster shows it within a second or so."""
@@ -89,19 +87,44 @@ class KafkaTopics(KafkaAdmin):
         topic = dead_letter_topic(bridge)
         if not await asyncio.to_thread(self._has_controller):
             return
-        if not await self.partitions_in(topic):
+        if await self.partitions_in(topic):
+            await self._try_operations(topic, (AclOperation.WRITE,))
+        else:
             await self._create(await self.dead_letters(bridge, wanted), validate_only=True)
+
+    async def try_topic(self, definition: TopicDefinition) -> None:
+        """See `TopicDirectory`."""
+        if there := await self.partitions_in(definition.name):
+            await self.check(definition, there)
+        if not await asyncio.to_thread(self._has_controller):
             return
+        if there:
+            await self._try_operations(definition.name, (AclOperation.READ, AclOperation.WRITE))
+        else:
+            await self._create(definition, validate_only=True)
+
+    async def check(self, definition: TopicDefinition, partitions: int) -> None:
+        """Compares the topic, which has so many partitions, with its definition, as far as Kafka tells its settings.
+
+        Raises UnavailableError, and RefusedError with all that is wrong.
+        """
+        settings = (await self.settings_of([definition.name])).get(definition.name, {})
+        if wrong := list(deviations(definition, partitions, settings)):
+            raise RefusedError(f"topic {definition.name} is not as the bridge needs it: {'; '.join(wrong)}")
+
+    async def _try_operations(self, topic: str, needed: Collection[Any]) -> None:
         (answer,) = (await self._all(lambda client: _describe(client, topic))).values()
         if isinstance(answer, KafkaException):
             kind = RefusedError if answer.args[0].code() in LASTING_REFUSALS else UnavailableError
             raise kind(f"topic {topic}: {answer.args[0].str()}")
         allowed = answer.authorized_operations
-        if allowed is not None and not {AclOperation.WRITE, AclOperation.ALL} & set(allowed):
-            raise RefusedError(f"topic {topic}: the bridge may not write it: allow Write on it")
+        if allowed is None or AclOperation.ALL in allowed:
+            return
+        if missing := [operation.name.capitalize() for operation in needed if operation not in allowed]:
+            raise RefusedError(f"topic {topic}: the bridge has not the rights that it needs: allow {' and '.join(missing)} on it")
 
     async def _create(self, definition: TopicDefinition, validate_only: bool) -> None:
-        new = NewTopic(definition.name, definition.partitions, -1, config=dict(definition.settings))
+        new = NewTopic(definition.name, definition.partitions, definition.replication_factor, config=dict(definition.settings))
         options = {"request_timeout": TIMEOUT_S, "operation_timeout": TIMEOUT_S, "validate_only": validate_only}
         (answer,) = (await self._all(lambda client: client.create_topics([new], **options))).values()
         if isinstance(answer, KafkaException) and answer.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:

@@ -45,11 +45,6 @@ class TopicMessage(NamedTuple):
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
 
-    @property
-    def size(self) -> int:
-        """About its bytes in Kafka."""
-        return size_of(self.key, self.value, self.headers)
-
 
 @dataclass(slots=True, frozen=True)
 class Parked:

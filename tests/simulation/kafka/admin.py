@@ -37,7 +37,12 @@ from tests.simulation.kafka.metadata import cluster_metadata
 from tests.simulation.kafka.wire import Wire
 
 REQUEST_TIMEOUT_S = 60.0
-TOPIC_DEFAULTS = {"cleanup.policy": "delete", "max.message.bytes": str(1024 * 1024 + 12)}
+TOPIC_DEFAULTS = {
+    "cleanup.policy": "delete",
+    "max.message.bytes": str(1024 * 1024 + 12),
+    "retention.bytes": "-1",
+    "retention.ms": str(7 * 24 * 3600 * 1000),
+}
 
 _K = TypeVar("_K")
 _T = TypeVar("_T")

@@ -192,6 +192,10 @@ class Cluster:
         for group in self.groups.values():
             group.spare(self._down_until)
 
+    def broker_up(self) -> None:
+        """Before the time that `broker_down` was told."""
+        self._down_until = self.timeline.now
+
     def force_rebalance(self, group: str, moves: Mapping[Place, str] | None = None) -> None:
         """Moves partitions to the members named, or some at random, which may have them already and then get them back."""
         found = self.group(group)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError
@@ -15,11 +16,21 @@ from tests.simulation.kafka.messages import Place, SimMessage
 from tests.simulation.kafka.wire import Wire
 
 OnDelivery = Callable[[KafkaError | None, SimMessage], None]
-Waiting = tuple[Place, Record, int | None, OnDelivery | None]
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A record that was produced. `reported`: its delivery report was given, or is about to be."""
+
+    place: Place
+    record: Record
+    timestamp_ms: int | None
+    on_delivery: OnDelivery | None
+    reported: bool = False
 
 
 class SimProducer:
-    """Idempotent: a record that was sent again is stored once."""
+    """Idempotent: a record that was sent again is stored once. One that is not confirmed in time is given up."""
 
     def __init__(self, properties: dict[str, Any], cluster: Cluster, host: Host) -> None:
         self._properties = properties
@@ -30,6 +41,7 @@ class SimProducer:
         self._sent: list[Waiting] = []
         self._callbacks: deque[Callable[[], None]] = deque()
         self._given_up = False
+        self._delivery_s = float(properties.get("delivery.timeout.ms", 300_000)) / 1000
 
     def produce(
         self,
@@ -45,7 +57,9 @@ class SimProducer:
         with self._cluster.lock:
             if len(self) >= int(self._properties.get("queue.buffering.max.messages", 100_000)):
                 raise BufferError("Local: Queue full")
-            self._waiting.append(((topic, partition), (key, value, headers), timestamp or None, on_delivery))
+            waiting = Waiting((topic, partition), (key, value, headers), timestamp or None, on_delivery)
+            self._waiting.append(waiting)
+            self._cluster.timeline.after(self._delivery_s, lambda: self._wire.hear(lambda: self._expire(waiting)))
             if not self._sent:
                 self._send_next()
 
@@ -117,11 +131,10 @@ class SimProducer:
             reply(self._stored)
 
     def _append(self, waiting: Waiting) -> SimMessage | KafkaError:
-        place, record, timestamp_ms, _ = waiting
-        if place not in self._cluster.logs:
+        if waiting.place not in self._cluster.logs:
             return error(KafkaError._UNKNOWN_PARTITION)
-        offset = self._cluster.produce(*place, [record], timestamp_ms)
-        return SimMessage(place, offset, timestamp_ms or 0, *record)
+        offset = self._cluster.produce(*waiting.place, [waiting.record], waiting.timestamp_ms)
+        return SimMessage(waiting.place, offset, waiting.timestamp_ms or 0, *waiting.record)
 
     def _answered(self, answers: list[SimMessage | KafkaError]) -> None:
         if self._given_up:
@@ -133,18 +146,36 @@ class SimProducer:
             self._send_next()
         self._parking.wake()
 
-    def _report(self, waiting: Waiting, answer: SimMessage | KafkaError) -> None:
-        place, record, _, on_delivery = waiting
-        if on_delivery is None:
+    def _expire(self, waiting: Waiting) -> None:
+        """One that is on its way may still be stored."""
+        if waiting.reported:
             return
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+        self._report(waiting, error(KafkaError._MSG_TIMED_OUT))
+        self._parking.wake()
+
+    def _report(self, waiting: Waiting, answer: SimMessage | KafkaError) -> None:
+        on_delivery = waiting.on_delivery
+        if waiting.reported or on_delivery is None:
+            return
+        waiting.reported = True
         failed = answer if isinstance(answer, KafkaError) else None
-        message = answer if isinstance(answer, SimMessage) else SimMessage(place, -1, 0, *record)
+        message = answer if isinstance(answer, SimMessage) else SimMessage(waiting.place, -1, 0, *waiting.record)
         self._callbacks.append(lambda: on_delivery(failed, message))
 
     def _lost(self) -> None:
         if self._given_up:
             return
-        self._cluster.timeline.after(self._cluster.backoff_s(), self._send)
+        self._cluster.timeline.after(self._cluster.backoff_s(), self._send_again)
+
+    def _send_again(self) -> None:
+        if self._stored is None:
+            self._sent = [waiting for waiting in self._sent if not waiting.reported]
+        if self._sent:
+            self._send()
+        elif self._waiting:
+            self._send_next()
 
     def _on_error(self, problem: KafkaError) -> None:
         if callback := self._properties.get("error_cb"):

@@ -19,6 +19,11 @@ from bridge.core.topics import dead_letters_definition
 LETTER = DeadLetter(Partition("orders", 5), 17, 5, b"k", b"v", [], "oversize", "why")
 
 
+class Stored:
+    def offset(self) -> int:
+        return 7
+
+
 class FakeProducer:
     """Reports what `answers` say, one after the other; without any it confirms. `ending` is raised by the next poll."""
 
@@ -38,7 +43,7 @@ class FakeProducer:
         self.produced.append({"topic": topic, **message})
         answer = self.answers.popleft() if self.answers else None
         if not self.silent:
-            self._reports.append(lambda: message["on_delivery"](answer, None))
+            self._reports.append(lambda: message["on_delivery"](answer, Stored()))
 
     def poll(self, timeout: float) -> int:
         if self.ending is not None:
@@ -178,7 +183,7 @@ async def test_a_park_that_was_given_up_leaves_nothing_behind(kafka, letters):
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await letters.park([LETTER])
-    opened = letters._open
+    opened = letters._writer._open
     assert opened is not None
     assert opened.producer._waiting == set()
 
@@ -186,7 +191,7 @@ async def test_a_park_that_was_given_up_leaves_nothing_behind(kafka, letters):
 async def test_an_outdated_client_is_replaced(kafka, letters):
     await letters.park([LETTER])
     kafka.producers[0].stale = True
-    await until(lambda: letters._open.producer.outdated)
+    await until(lambda: letters._writer._open.producer.outdated)
     await letters.park([LETTER])
     assert [one.closed for one in kafka.producers] == [True, False]
 

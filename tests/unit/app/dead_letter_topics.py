@@ -2,7 +2,15 @@
 
 from collections.abc import AsyncIterator, Collection, Sequence
 
-from bridge.core.delivery.dead_letters import Origin, TopicMessage, origin_of, parked_message, read_message, replayed_message
+from bridge.core.delivery.dead_letters import (
+    Origin,
+    TopicMessage,
+    origin_of,
+    parked_message,
+    read_message,
+    replayed_message,
+    size_of,
+)
 from bridge.core.records import DeadLetter, Partition
 from bridge.ports import Place, StoredEntry
 
@@ -44,7 +52,7 @@ class DeadLetterTopic:
         for number, messages in enumerate(self.messages):
             for offset, message in enumerate(messages):
                 entry = read_message(message.key, message.value, message.headers)
-                yield [StoredEntry(Place(number, offset), entry, message.size)]
+                yield [StoredEntry(Place(number, offset), entry, size_of(message.key, message.value, message.headers))]
 
     async def at(self, places: Collection[Place]) -> AsyncIterator[Sequence[StoredEntry]]:
         self.read_at.append(sorted(places))

@@ -14,6 +14,7 @@ from bridge.core.delivery.dead_letters import (
     parse_id,
     read_message,
     replayed_message,
+    size_of,
 )
 from bridge.core.records import DeadLetter, Partition
 from bridge.core.topics import dead_letters_definition
@@ -99,7 +100,7 @@ def test_what_is_no_id_is_refused_with_an_example(text):
 def test_sizes_count_key_value_and_headers():
     message = parked_message(LETTER, "one", 1)
     ours = sum(len(name) + len(value or b"") for name, value in message.headers[2:])
-    assert message.size == len(b"k") + len("h") * 2 + ours
+    assert size_of(message.key, message.value, message.headers) == len(b"k") + len("h") * 2 + ours
     assert message.origin == Origin(Partition("a-b", 3), 17, 5)
 
 
