@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TextIO
+from uuid import uuid4
 
 import structlog
 import uvloop
@@ -21,6 +22,7 @@ from bridge.adapters.kafka.clients import KafkaClients
 from bridge.adapters.kafka.dead_letter_reader import KafkaDeadLetterReader
 from bridge.adapters.kafka.dead_letters import DeadLetterTopic, KafkaDeadLetters
 from bridge.adapters.kafka.handover import Handover
+from bridge.adapters.kafka.ledger import KafkaLedger
 from bridge.adapters.kafka.membership import READING, RECONNECT_MS, Membership
 from bridge.adapters.kafka.opening import OpeningSource
 from bridge.adapters.kafka.security import Security, creation_problem
@@ -48,12 +50,14 @@ from bridge.app.telemetry import Telemetry
 from bridge.core.delivery.key_strategies import KeyCache
 from bridge.core.delivery.requests import RequestLimits
 from bridge.core.errors import UnavailableError
+from bridge.core.topics import ledger_definition
 from bridge.ports import Clock, DeadLetterReader, Sink, Source
 
 CONSUMER_SESSION_TIMEOUT_S = 45.0
 """Default of `group.consumer.session.timeout.ms`, where the broker does not name its setting."""
 COLLECTOR_THRESHOLDS = (50_000, 20, 100)
 """Containers made and not yet freed, and collections of the younger generation, before a generation is collected."""
+LEDGER_SLOTS, LEDGER_RETENTION_S = 16, 8 * 86400.0
 HANDOVER_MARGIN_S = 0.5
 """The consumer's thread waits that much longer for a drain than the drain itself may take."""
 
@@ -137,6 +141,8 @@ class Machine:
 
     clock: Clock = field(default_factory=SystemClock)
     threads: Threads = field(default_factory=SystemThreads)
+    name: str = field(default_factory=lambda: uuid4().hex[:12])
+    """Tells this process from all others, and from those before it."""
 
 
 def stream_opener(
@@ -156,6 +162,12 @@ def dead_letters(settings: Settings, kafka: KafkaClients, machine: Machine) -> K
     return KafkaDeadLetters(topic, kafka, KafkaTopics(kafka), machine.clock, machine.threads)
 
 
+def ledger(settings: Settings, kafka: KafkaClients, machine: Machine) -> KafkaLedger:
+    """Writes and reads the ledger topic. Nothing is asked of Kafka before it is opened."""
+    definition = ledger_definition(settings.name, LEDGER_SLOTS, LEDGER_RETENTION_S, -1)
+    return KafkaLedger(definition, kafka, KafkaTopics(kafka), machine.threads)
+
+
 def forward_line(
     settings: Settings,
     kafka: KafkaClients,
@@ -173,11 +185,18 @@ def forward_line(
         return OpeningSource(lambda: kafka_source(settings, kafka, admin, drain_timeout_s, machine.threads, topic_ids))
 
     return ForwardLine(
-        ForwardPorts(open_source, admin, dead_letters(settings, kafka, machine), machine.clock),
+        ForwardPorts(
+            open_source,
+            admin,
+            dead_letters(settings, kafka, machine),
+            ledger(settings, kafka, machine),
+            machine.clock,
+            machine.name,
+        ),
         stream_opener(settings, kinesis, telemetry, machine.clock),
         remembering_routes(settings),
         telemetry,
-        ForwardLimits(settings.buffer_bytes_max, settings.commit_interval, drain_timeout_s),
+        ForwardLimits(settings.buffer_bytes_max, settings.commit_interval, drain_timeout_s, LEDGER_SLOTS),
     )
 
 

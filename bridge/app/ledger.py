@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 
 from bridge.app.telemetry import Sample, Telemetry
-from bridge.core.delivery.lanes import ROW_SIZE
 from bridge.core.delivery.requests import Resolution
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.proof.ledger_entries import Group, Resolved, ResolvedAs
@@ -13,11 +12,9 @@ from bridge.core.proof.noted_entries import SlotMessage, messages_of, stored_gro
 from bridge.core.records import Partition
 from bridge.ports import Ledger
 
-CHUNK_ROWS = 2000
-CHUNK_BYTES = 4 * 1024 * 1024
-"""So much of what was stored is put into messages at once: their data is held until then, and the event loop stands still
-meanwhile, for a few milliseconds."""
-UNWRITTEN_ROWS_MAX = 100_000
+CHUNK_RECORDS = 4000
+"""So many Kafka records are put into messages at once; the event loop stands still for some milliseconds meanwhile."""
+UNWRITTEN_RECORDS_MAX = 200_000
 """Nothing is sent while more waits for Kafka's confirmation."""
 FLUSH_S = 10.0
 RETRY_S = 1.0
@@ -33,8 +30,7 @@ class LedgerLine:
         self._slots = slots
         self._telemetry = telemetry
         self._groups: list[Group] = []
-        self._rows = 0
-        self._bytes = 0
+        self._records = 0
         self._unwritten = 0
         self._writing: dict[asyncio.Task[None], None] = {}
         self._room = asyncio.Event()
@@ -48,24 +44,23 @@ class LedgerLine:
 
     def stored(self, stream: str, resolution: Resolution) -> None:
         """Rows that the stream has confirmed."""
-        rows = resolution.stored
-        if not rows:
+        if not resolution.stored:
             return
-        self._groups += stored_groups(stream, rows, resolution.shard_ids, resolution.sequence_numbers)
-        self._count(len(rows), sum([row[ROW_SIZE] for row in rows]))
+        groups = stored_groups(stream, resolution.stored, resolution.shard_ids, resolution.sequence_numbers)
+        self._add(groups)
 
     def resolved(self, partition: Partition, resolved_as: ResolvedAs, reason: str, offsets: Sequence[int]) -> None:
         """Offsets that were resolved without a record in Kinesis."""
-        self._groups.append(Resolved(partition, resolved_as, reason, offsets))
-        self._count(len(offsets), 0)
+        self._add([Resolved(partition, resolved_as, reason, offsets)])
 
-    def _count(self, rows: int, size: int) -> None:
-        self._rows += rows
-        self._bytes += size
-        self._unwritten += rows
-        if self._rows >= CHUNK_ROWS or self._bytes >= CHUNK_BYTES:
+    def _add(self, groups: Sequence[Group]) -> None:
+        self._groups += groups
+        records = sum([len(group.offsets) for group in groups])
+        self._records += records
+        self._unwritten += records
+        if self._records >= CHUNK_RECORDS:
             self._write_chunk()
-        if self._unwritten > UNWRITTEN_ROWS_MAX:
+        if self._unwritten > UNWRITTEN_RECORDS_MAX:
             self._room.clear()
 
     # -- what others wait for
@@ -113,15 +108,15 @@ class LedgerLine:
                 await asyncio.sleep(RETRY_S)
 
     def _write_chunk(self) -> None:
-        messages, rows = messages_of(self._groups, self._slots), self._rows
-        self._groups, self._rows, self._bytes = [], 0, 0
+        messages, records = messages_of(self._groups, self._slots), self._records
+        self._groups, self._records = [], 0
         if self._task is None:
             raise RuntimeError("the ledger line is not running")
-        writing = self._task(self._write(messages, rows))
+        writing = self._task(self._write(messages, records))
         self._writing[writing] = None
         writing.add_done_callback(self._writing.pop)
 
-    async def _write(self, messages: Sequence[SlotMessage], rows: int) -> None:
+    async def _write(self, messages: Sequence[SlotMessage], records: int) -> None:
         """Tries until Kafka has taken them: an entry is a fact, and says the same when it is there twice."""
         number = self.floors.begin(messages)
         while True:
@@ -134,9 +129,9 @@ class LedgerLine:
         self._note(None)
         self.floors.written(number, messages, offsets)
         self._telemetry.count("bridge_ledger_bytes_total", sum(len(message.value) for message in messages))
-        self._telemetry.count("bridge_ledger_records_total", rows)
-        self._unwritten -= rows
-        if self._unwritten <= UNWRITTEN_ROWS_MAX:
+        self._telemetry.count("bridge_ledger_records_total", records)
+        self._unwritten -= records
+        if self._unwritten <= UNWRITTEN_RECORDS_MAX:
             self._room.set()
 
     def _note(self, problem: str | None) -> None:

@@ -14,7 +14,7 @@ from pybase64 import b64decode
 
 from bridge.core.delivery.aggregation import MAGIC
 from bridge.core.delivery.deaggregation import Delivered, decode_aggregate, delivered_by_kcl
-from bridge.core.quotas import REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX, SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
+from bridge.core.quotas import HASH_KEY_MAX, REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX, SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
 from bridge.embedded.call_timeline import Reply
 from bridge.embedded.shard import Shard
 from tests.simulation.kinesis import Kinesis
@@ -49,6 +49,15 @@ def records_of(data: bytes, partition_key: str, shard: Shard) -> list[tuple[Orig
         return [found] if found else []
     given = delivered_by_kcl(data, partition_key, shard.start_hash_key, shard.end_hash_key)
     return [found for record in given if (found := _record(record))]
+
+
+def records_in(data: bytes, partition_key: str) -> list[Origin | None]:
+    """Origins of what is in one Kinesis record, whatever its shard; None for one that does not say its own."""
+    if data[:4] != MAGIC and data:
+        found = origin_of(data)
+        return [found[0] if found else None]
+    given = delivered_by_kcl(data, partition_key, 0, HASH_KEY_MAX)
+    return [found[0] if (found := _record(record)) else None for record in given]
 
 
 def _record(record: Delivered) -> tuple[Origin, str] | None:
@@ -145,6 +154,10 @@ class Laws:
         if last > origin.offset and not self.damaged and origin not in self.acked:
             self.breaks("L2", f"{origin} of lane {lane!r} first stands behind offset {last} of the same lane")
         self._last_of_lane[place] = max(last, origin.offset)
+
+    def shard(self, stream: str, shard_id: str) -> Shard | None:
+        """Of a stream, as far as something was stored in it."""
+        return self._shards.get((stream, shard_id))
 
     # -- L4, as things are sent
 

@@ -111,7 +111,7 @@ class Replica:
         sink = KinesisSink(self.http, SimCredentials(), "eu-central-1", URL)  # type: ignore[arg-type]
         kinesis = bootstrap.KinesisClients(sink, KinesisShardDirectory(self.client), self.client, URL)
         drain_timeout_s = await bootstrap.drain_timeout(settings, admin)
-        machine = bootstrap.Machine(process, process.threading)
+        machine = bootstrap.Machine(process, process.threading, process.name)
         self.forward = bootstrap.forward_line(settings, kafka, admin, kinesis, self.telemetry, drain_timeout_s, machine)
         await supervise(self.forward, self.telemetry, drain_timeout_s)
 

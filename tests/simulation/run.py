@@ -15,6 +15,8 @@ from tests.simulation.kafka.clients import SimKafkaClients
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kinesis import Kinesis
 from tests.simulation.laws import Broken, Laws, Origin, origin_of, value_of
+from tests.simulation.ledgered import TOPIC as LEDGER
+from tests.simulation.ledgered import LedgerTopic
 from tests.simulation.odd_records import Odd, content_of, fate_of, reason_of
 from tests.simulation.parked import TOPIC as DEAD_LETTERS
 from tests.simulation.parked import DeadLetterTopic
@@ -84,6 +86,7 @@ class Run:
         self.cluster.timeline.on_earlier = self._advance_at
         self.anew = Anew(plan, self.cluster, self.kinesis)
         self.dead_letters = DeadLetterTopic(self.cluster, self.laws)
+        self.ledger = LedgerTopic(self.cluster, self.laws)
         self._offsets: dict[tuple[str, int], list[int]] = {}
         self._checked: dict[tuple[str, int], int] = {}
         self._prepare()
@@ -170,6 +173,7 @@ class Run:
         """Its records are gone with it."""
         if self.anew.recreate_stream(name, gone_s):
             self.laws.forget_stream(name)
+            self.ledger.forgotten.add(name)
 
     def end_of(self, place: tuple[str, int]) -> int:
         return self.cluster.logs[place].end
@@ -201,6 +205,9 @@ class Run:
         offsets = self._offsets.get((called, partition), [])
         below = [o for o in offsets if checked <= o < offset]
         self.laws.committed(called, partition, below, offset)
+        self.ledger.look()
+        if missing := [o for o in below if Origin(topic, partition, o) not in self.ledger.entries]:
+            self.laws.breaks("L5", f"{topic}-{partition} is committed up to {offset}, and the ledger has nothing of {missing[0]}")
         self._checked[called, partition] = max(checked, offset)
 
     def _has(self, member_id: str) -> set[tuple[str, int]]:
@@ -273,7 +280,7 @@ class Run:
     def _behind(self) -> Iterable[tuple[str, int, int, int]]:
         committed = self.cluster.committed(GROUP)
         for place, log in self.cluster.logs.items():
-            if place[0] != DEAD_LETTERS and not self.anew.is_settled(place, self.replicas):
+            if place[0] not in (DEAD_LETTERS, LEDGER) and not self.anew.is_settled(place, self.replicas):
                 yield *place, committed[place].offset if place in committed else 0, log.end
 
     def _missing(self) -> str:

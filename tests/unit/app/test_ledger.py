@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 import pytest
 
 from bridge.app.forward import ForwardLine
-from bridge.app.ledger import UNWRITTEN_ROWS_MAX
+from bridge.app.ledger import UNWRITTEN_RECORDS_MAX
 from bridge.core.delivery.commit_metadata import CommitPoint, decode
 from bridge.core.delivery.lanes import offset_of
 from bridge.core.delivery.ownership import Ownership
@@ -161,11 +161,11 @@ async def test_what_is_not_written_stops_the_sending(process, ledger):
     await asyncio.sleep(0.1)
     ledger.away = True
     step, sent = 5000, 0
-    while sent < 2 * UNWRITTEN_ROWS_MAX:
+    while sent < 2 * UNWRITTEN_RECORDS_MAX:
         process.read(sent, *[b"x"] * step)
         sent += step
         await asyncio.sleep(1)
-    assert len(process.sent) <= UNWRITTEN_ROWS_MAX + step
+    assert len(process.sent) <= UNWRITTEN_RECORDS_MAX + step
     ledger.away = False
     await asyncio.sleep(600)
     assert len(process.sent) == sent

@@ -1,0 +1,54 @@
+"""The ledger topic of a run, against what the streams hold."""
+
+from bridge.core.proof.ledger_codec import decode
+from bridge.core.proof.ledger_entries import Doubts, Resolved, Stored, records_of
+from bridge.core.topics import ledger_topic
+from tests.simulation.kafka.cluster import Cluster
+from tests.simulation.laws import Laws, Origin, records_in
+from tests.simulation.replica import GROUP
+
+TOPIC = ledger_topic(GROUP)
+
+
+class LedgerTopic:
+    """Knows which records have an entry, and tells the laws of one that is not true."""
+
+    def __init__(self, cluster: Cluster, laws: Laws) -> None:
+        self._cluster = cluster
+        self._laws = laws
+        self._read_to: dict[int, int] = {}
+        self.entries: set[Origin] = set()
+        """By the names that the topics have for Kafka."""
+        self.forgotten: set[str] = set()
+        """Streams that were deleted."""
+
+    def look(self) -> None:
+        """What came since the last look."""
+        for place in self._cluster.topics.get(TOPIC, ()):
+            read_to = self._read_to.get(place[1], 0)
+            messages, self._read_to[place[1]] = self._cluster.logs[place].read(read_to, 2**40)
+            for message in messages:
+                for group in decode(message.value() or b""):
+                    if isinstance(group, Doubts) or (isinstance(group, Stored) and group.is_claim):
+                        continue
+                    self.entries.update(Origin(*group.partition, offset) for offset in group.offsets)
+                    if isinstance(group, Stored):
+                        self._check(group)
+                    assert isinstance(group, Stored | Resolved)
+
+    def _check(self, group: Stored) -> None:
+        """The records are where the entry says."""
+        shard = self._laws.shard(*group.shard)
+        if self._laws.damaged or group.shard.stream in self.forgotten or shard is None:
+            return
+        for number, offsets in zip(group.sequence_numbers, records_of(group.offsets, group.counts), strict=True):
+            place = shard.place_at_or_after(number)
+            if place >= shard.next_place or int(shard.sequence_number_at(place)) != number:
+                self._laws.breaks("L5", f"the ledger names {number} of {group.shard}, which is not there")
+                return
+            found = records_in(shard.data_at(place), shard.partition_key_at(place))
+            named = [origin and (origin.partition, origin.offset) for origin in found]
+            if not all(there in (None, (group.partition.number, offset)) for there, offset in zip(named, offsets, strict=False)):
+                self._laws.breaks("L5", f"the ledger says {group.partition} {offsets} of {number}, which holds {found}")
+            if len(found) != len(offsets):
+                self._laws.breaks("L5", f"the ledger says {len(offsets)} records of {number}, which holds {len(found)}")
