@@ -18,6 +18,8 @@ def _of_kinesis(run: "Run", fault: Fault) -> None:
     document = {"kind": fault.kind, **{key: value for key, value in fault.what.items() if key != "seconds"}}
     if fault.kind == "swapped":
         run.laws.damaged = True
+    if fault.kind in ("swapped", "byte_flipped"):
+        run.ledger.altered = True
     if fault.kind == "stored_late":
         document["closed_after_s"] = None
     run.kinesis_faults.append(document)

@@ -19,6 +19,8 @@ class LedgerTopic:
         self._read_to: dict[int, int] = {}
         self.entries: set[Origin] = set()
         """By the names that the topics have for Kafka."""
+        self.altered = False
+        """Whether faults are on that change what was stored."""
         self.forgotten: set[str] = set()
         """Streams that were deleted."""
 
@@ -39,7 +41,7 @@ class LedgerTopic:
     def _check(self, group: Stored) -> None:
         """The records are where the entry says."""
         shard = self._laws.shard(*group.shard)
-        if self._laws.damaged or group.shard.stream in self.forgotten or shard is None:
+        if self.altered or group.shard.stream in self.forgotten or shard is None:
             return
         for number, offsets in zip(group.sequence_numbers, records_of(group.offsets, group.counts), strict=True):
             place = shard.place_at_or_after(number)
