@@ -47,7 +47,7 @@ class Aggregate:
 
     @property
     def resolved(self) -> _Marks:
-        """Made when it is asked for: an aggregate that refers to itself would be kept, with all its records, until it is collected."""
+        """Made when asked for: an aggregate that refers to itself would be kept, with all its records, until it is collected."""
         return _Marks(self, again=False)
 
     @property
