@@ -40,7 +40,7 @@ from bridge.app.jobs import online_check, replay
 from bridge.app.jobs.online_check import CheckResult
 from bridge.app.jobs.status import Status, read_status
 from bridge.app.replay_line import ReplayLine
-from bridge.app.routing import route_of, routed_topic
+from bridge.app.routing import remembering_routes, route_of, routed_topic
 from bridge.app.settings import MSK_IAM, LogSettings, Problem, SecretFileError, Settings, security_secrets
 from bridge.app.stream_line import StreamLine
 from bridge.app.supervisor import supervise
@@ -175,7 +175,7 @@ def forward_line(
     return ForwardLine(
         ForwardPorts(open_source, admin, dead_letters(settings, kafka, machine), machine.clock),
         stream_opener(settings, kinesis, telemetry, machine.clock),
-        lambda topic, slices: routed_topic(settings, topic, slices),
+        remembering_routes(settings),
         telemetry,
         ForwardLimits(settings.buffer_bytes_max, settings.commit_interval, drain_timeout_s),
     )

@@ -1,7 +1,7 @@
 """Which partitions are read on: the records in memory stay within `buffer_bytes_max`, and a drain stays short."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from bridge.app.partition_line import AHEAD_ROWS_MIN, PartitionLine
@@ -47,7 +47,8 @@ class Stream(Protocol):
 class BackPressure:
     """Says what each partition may have open; pauses it above its allowance and resumes it below a part of that.
 
-    What comes in after a pause is held by the partition's line and offered later.
+    What comes in after a pause is held by the partition's line and offered later. Partitions in which nothing is open are left
+    alone until something comes: thousands of them cost nothing.
     """
 
     def __init__(
@@ -66,14 +67,24 @@ class BackPressure:
         self._counted_at = float("-inf")
         self._rated_at = float("-inf")
         self._outdated = False
+        self._active: dict[PartitionLine, None] = {}
+        self._mean_per_s: Mapping[str, float] = {}
         self.buffered_bytes = 0
 
     def arrived(self, line: PartitionLine, size: int) -> None:
         """A batch came in for this partition."""
+        if line not in self._active:
+            self._active[line] = None
+            line.stands_at = -1  # it is from now on that it may stand still
+            _set_ahead([line], self._mean_per_s)
         self.buffered_bytes += size
         if not line.paused and self._fill_level(line) > 1:
             line.paused = True
             self._pause([line.partition])
+
+    def gone(self, line: PartitionLine) -> None:
+        """The partition is not ours any more."""
+        self._active.pop(line, None)
 
     def left(self, now: float) -> None:
         """Records were resolved: counts anew, and resumes what may read on, at most every 20 ms.
@@ -89,9 +100,13 @@ class BackPressure:
         still is told by time alone."""
         if now - self._rated_at >= RATE_S:
             seconds, self._rated_at = now - self._rated_at, now
-            busy = [line for line in self._lines() if _rate(line, seconds, now)]
-            _set_ahead(self._lines(), busy)
-            self._let_pass([line for line in self._lines() if line.stuck])
+            busy = [line for line in self._active if _rate(line, seconds, now)]
+            self._mean_per_s = _mean_rates(busy)
+            _set_ahead(self._active, self._mean_per_s)
+            self._let_pass([line for line in self._active if line.stuck])
+            still = self._active.keys() - busy
+            for line in filter(_is_idle, still):
+                del self._active[line]
         elif not self._outdated:
             return
         self._counted_at = now
@@ -100,7 +115,7 @@ class BackPressure:
     def recount(self) -> None:
         """Offers what is held as far as it may go, counts what is buffered, and resumes what may read on."""
         self._outdated = False
-        lines = self._lines()
+        lines = self._active
         for line in lines:
             if line.held:
                 self._streams[line.stream].offer_held(line)
@@ -114,7 +129,7 @@ class BackPressure:
     def _let_pass(self, stuck: Collection[PartitionLine]) -> None:
         """Others go past the rows at which these partitions stand still. One that moves again goes on with half of what it may
         have open until it has caught up."""
-        for line in self._lines():
+        for line in self._active:
             done = line.tracker.open_rows() - line.lanes.unresolved
             catching_up = line.passed_rows > 0 and line.tracker.open_rows() > line.ahead_rows
             line.passed_rows = max(0, min(done - line.ahead_rows // 2, _span(line))) if catching_up else 0
@@ -169,12 +184,21 @@ def _is_stuck(line: PartitionLine, now: float) -> bool:
     return now - line.stands_since >= STUCK_S
 
 
-def _set_ahead(lines: Collection[PartitionLine], busy: Collection[PartitionLine]) -> None:
-    """Of the partitions of a stream, one that had no turn lately gets as much as the others have in the mean: else it would
-    have little to send when its turn comes."""
+def _is_idle(line: PartitionLine) -> bool:
+    """Whether nothing of it is open, held, on its way or paused: time alone changes nothing about it."""
+    return not (line.paused or line.held or line.tracker.open_rows() or line.buffered_bytes)
+
+
+def _mean_rates(busy: Collection[PartitionLine]) -> Mapping[str, float]:
+    """Of the partitions of each stream."""
     rates: dict[str, list[float]] = defaultdict(list)
     for line in busy:
         rates[line.stream].append(line.resolved_per_s)
-    mean = {stream: sum(of_it) / len(of_it) for stream, of_it in rates.items()}
+    return {stream: sum(of_it) / len(of_it) for stream, of_it in rates.items()}
+
+
+def _set_ahead(lines: Iterable[PartitionLine], mean_per_s: Mapping[str, float]) -> None:
+    """Of the partitions of a stream, one that had no turn lately gets as much as the others have in the mean: else it would
+    have little to send when its turn comes."""
     for line in lines:
-        line.ahead_rows = int(max(AHEAD_ROWS_MIN, AHEAD_S * max(line.steady_per_s, mean.get(line.stream, 0.0))))
+        line.ahead_rows = int(max(AHEAD_ROWS_MIN, AHEAD_S * max(line.steady_per_s, mean_per_s.get(line.stream, 0.0))))

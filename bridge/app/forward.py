@@ -197,6 +197,7 @@ class ForwardLine:
     def _remove(self, line: PartitionLine) -> None:
         if self._lines.get(line.partition) is line:
             del self._lines[line.partition]
+            self._pressure.gone(line)
             self._streams[line.stream].detach(line)
 
     def _halt(self, line: PartitionLine, halt: Halt) -> None:

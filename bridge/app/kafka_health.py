@@ -10,6 +10,11 @@ REFUSALS = frozenset({"_SSL", "_AUTHENTICATION", "security"})
 """Kafka does not let us in: certificates, login, or files for them. Other troubles follow from it."""
 REFUSED_S = 5.0
 """A refusal stands until none has come for so long; clients connect again every 4 s at most (see `RECONNECT_MS`)."""
+LOST = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN"})
+"""A connection ended."""
+ANSWERED_S = 2.0
+"""One that ends so soon after an answer is no trouble: the client gives up those that it does not need any more, and may report
+that as an error. Where Kafka is away the next attempt fails too."""
 
 
 class KafkaHealth:
@@ -24,13 +29,14 @@ class KafkaHealth:
         self._now = now or (lambda: asyncio.get_running_loop().time())
         self._logged: set[str] = set()
         self._refused_at: float | None = None
+        self._answered_at = float("-inf")
         self.problem: str | None = None
 
     def trouble(self, event: SourceTrouble) -> None:
         """Something did not work."""
         if event.code in REFUSALS:
             self._refused_at = self._now()
-        elif self._refused_at is not None:
+        elif self._refused_at is not None or (event.code in LOST and self._now() - self._answered_at < ANSWERED_S):
             return
         self.problem = f"{event.code}: {event.message}"
         if event.code not in self._logged:
@@ -39,6 +45,7 @@ class KafkaHealth:
 
     def answers(self) -> None:
         """Something worked."""
+        self._answered_at = self._now()
         if self._refused_at is not None and self._now() - self._refused_at < REFUSED_S:
             return
         if self.problem is not None:

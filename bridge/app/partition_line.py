@@ -61,6 +61,9 @@ class PartitionLine:
     """Kafka's id of the topic that the offsets are of, and when the stream was created that the records go to; None until
     they are known. They stay as they are: another one is that of a topic or stream created anew."""
     stream_created_ms: int | None = None
+    _said: tuple[object, ...] = ()
+    _metadata: str = ""
+    """What the commit metadata says, and its text: thousands of partitions are asked every second."""
 
     @property
     def buffered_bytes(self) -> int:
@@ -123,10 +126,13 @@ class PartitionLine:
 
     def commit_point(self) -> CommitPoint:
         """What may be committed now."""
-        halted, at = (self.halt.reason, self.halt.offset) if self.halt else (None, None)
-        stream = self.stream if self.stream_created_ms is not None else None
-        said = CommitMetadata(self.slices, halted, at, self.topic_id, stream, self.stream_created_ms, self.hot_lane)
-        return CommitPoint(self.committable(), encode(said))
+        state = (self.halt, self.topic_id, self.stream_created_ms, self.hot_lane)
+        if state != self._said:
+            halted, at = (self.halt.reason, self.halt.offset) if self.halt else (None, None)
+            stream = self.stream if self.stream_created_ms is not None else None
+            said = CommitMetadata(self.slices, halted, at, self.topic_id, stream, self.stream_created_ms, self.hot_lane)
+            self._said, self._metadata = state, encode(said)
+        return CommitPoint(self.committable(), self._metadata)
 
     def committable(self) -> int:
         """The offset that may be committed now: never above a halt, though what was under way then may be acked."""

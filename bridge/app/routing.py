@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 from bridge.app.settings import Route, Settings
 from bridge.core.delivery.aggregate_limits import AggregateLimits
 from bridge.core.delivery.key_strategies import MappingSpec
+
+REMEMBERED_TOPICS_MAX = 10_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,3 +62,8 @@ def routed_topic(settings: Settings, topic: str, slices: int) -> RoutedTopic | N
     limits = AggregateLimits(route.aggregate_bytes_max, route.aggregate_records_max, settings.name)
     aggregates = limits if route.format == "aggregated" else None
     return RoutedTopic(route.topic, route.stream_for(topic), route.shard_share, route.linger, mapping, aggregates)
+
+
+def remembering_routes(settings: Settings) -> RouteTopic:
+    """`routed_topic`, which remembers what it said: all topics are asked about every few seconds, and patterns are dear."""
+    return lru_cache(maxsize=REMEMBERED_TOPICS_MAX)(partial(routed_topic, settings))

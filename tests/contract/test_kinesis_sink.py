@@ -134,7 +134,7 @@ async def test_one_invalid_record_rejects_the_whole_request(kinesis, client, str
     assert records_of(client, stream, FIRST) == records_of(client, stream, SECOND) == []
 
 
-async def test_describe_names_the_open_shards_after_a_reshard(kinesis, client, stream):
+async def test_describe_names_the_shards_after_a_reshard(kinesis, client, stream):
     before = (await kinesis.directory.describe(stream)).shard_map
     assert [shard.shard_id for shard in before.shards] == [FIRST, SECOND]
     client.split_shard(StreamName=stream, ShardToSplit=FIRST, NewStartingHashKey=str(2**100))
@@ -143,6 +143,7 @@ async def test_describe_names_the_open_shards_after_a_reshard(kinesis, client, s
     assert [shard.shard_id for shard in after.shards] == ["shardId-000000000002", "shardId-000000000003", SECOND]
     assert [shard.starting_hash_key for shard in after.shards] == [0, 2**100, 2**127]
     assert after.shards[-1].ending_hash_key == HASH_KEY_MAX
+    assert after.closed == {FIRST: before.shards[0]}
     assert len(shards_of(client, stream)) == 4
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -210,20 +210,28 @@ class KafkaAdmin:
     async def _all(self, ask: Callable[[WatchedAdmin], Mapping[_K, Future[Any]]]) -> dict[_K, Any]:
         """Answers, or the KafkaException in their place. Raises UnavailableError when none comes in time, or Kafka refuses us."""
         futures = await asyncio.to_thread(lambda: ask(self._admin.client()))  # a client waits for its calls in other threads
-        answering = asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
-        now = asyncio.get_running_loop().time
-        give_up_at = now() + TIMEOUT_S * 2
-        while not (await asyncio.wait([answering], timeout=REFUSAL_WAIT_S))[0]:
-            if (refusal := await asyncio.to_thread(self._admin.refusal)) or now() > give_up_at:
-                answering.cancel()
-                raise UnavailableError(refusal or f"Kafka did not answer within {TIMEOUT_S * 2:g} s")
-        answers = answering.result()
+        answers = await self._answers([asyncio.wrap_future(future) for future in futures.values()])
         if any(map(_is_local, answers)) and (refusal := await asyncio.to_thread(self._admin.refusal)):
             raise UnavailableError(refusal)
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, KafkaException):
                 raise answer
         return dict(zip(futures, answers, strict=True))
+
+    async def _answers(self, answering: Sequence[asyncio.Future[Any]]) -> list[Any]:
+        now = asyncio.get_running_loop().time
+        give_up_at = now() + TIMEOUT_S * 2
+        waiting: Collection[asyncio.Future[Any]] = answering
+        for future in answering:
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, also where we give up
+        try:
+            while waiting and (waiting := (await asyncio.wait(waiting, timeout=REFUSAL_WAIT_S))[1]):
+                if (refusal := await asyncio.to_thread(self._admin.refusal)) or now() > give_up_at:
+                    raise UnavailableError(refusal or f"Kafka did not answer within {TIMEOUT_S * 2:g} s")
+        finally:
+            for future in waiting:
+                future.cancel()
+        return [future.exception() or future.result() for future in answering]
 
 
 def _is_local(answer: object) -> bool:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable
+from itertools import compress
+from operator import not_
 from typing import Any
 
 import aiohttp
@@ -38,12 +40,13 @@ class KinesisShardDirectory:
                 "set it to USER_PARTITION_KEY"
             )
         shards = await self._shards(member)
-        opened = [shard for shard in shards if "EndingSequenceNumber" not in shard["SequenceNumberRange"]]
+        closed = ["EndingSequenceNumber" in shard["SequenceNumberRange"] for shard in shards]
+        known = [
+            Shard(s["ShardId"], int(s["HashKeyRange"]["StartingHashKey"]), int(s["HashKeyRange"]["EndingHashKey"]))
+            for s in shards
+        ]
         try:
-            shard_map = ShardMap(
-                Shard(s["ShardId"], int(s["HashKeyRange"]["StartingHashKey"]), int(s["HashKeyRange"]["EndingHashKey"]))
-                for s in opened
-            )
+            shard_map = ShardMap(compress(known, map(not_, closed)), compress(known, closed))
         except AnswerError as error:
             raise UnavailableError(f"stream {stream}: {error}") from error
         kib = summary.get("MaxRecordSizeInKiB")

@@ -58,7 +58,7 @@ class AggregateLanes:
         """Returns the aggregates that landed on shards that were not known: the stored ones, and those that KCL drops."""
         self._know(shard_map)
         for aggregating in self._partitions.values():
-            aggregating.close_shards(set(self._open))
+            aggregating.close_shards(self._open)
         undecided, self._undecided = self._undecided, []
         stored = [row for row, shard_id in undecided if self._holds(shard_id, row)]
         dropped = [row for row, shard_id in undecided if not self._holds(shard_id, row)]
@@ -70,7 +70,7 @@ class AggregateLanes:
 
     def landed(self, row: Row, shard_id: str) -> bool | None:
         """Whether an aggregate counts as stored on this shard; None: it is told when the shard is known."""
-        if shard_id not in self._open:
+        if shard_id not in self._ranges:
             self._undecided.append((row, shard_id))
             return None
         return self._holds(shard_id, row)
@@ -97,7 +97,9 @@ class AggregateLanes:
 
     def _know(self, shard_map: ShardMap) -> None:
         self._shards, self._places = shard_map.shards, Places(shard_map)
-        self._open = {shard.shard_id: shard for shard in shard_map.shards}
+        self._open = {shard.shard_id for shard in shard_map.shards}
+        # One may have landed on a shard that was closed before it was known: what it counts for does not change by that.
+        self._ranges = {**shard_map.closed, **{shard.shard_id: shard for shard in shard_map.shards}}
 
     def _next(self, queue: WaitingRecords) -> list[Row]:
         if queue.shard_id not in self._open:
@@ -117,7 +119,7 @@ class AggregateLanes:
         return by_shard(part, self._places.of(part.hash_keys()), self._shards)
 
     def _holds(self, shard_id: str, row: Row) -> bool:
-        shard = self._open.get(shard_id)
+        shard = self._ranges.get(shard_id)
         if shard is None:
             return False
         return all(shard.starting_hash_key <= key <= shard.ending_hash_key for key in aggregate_of(row).hash_keys())

@@ -34,7 +34,7 @@ class _Marks:
 class Aggregate:
     """What stands in a row in place of a batch: one row, number 0, for all its records."""
 
-    __slots__ = ("age", "attempted_again", "lanes_of", "offsets", "parts", "queue", "resolved", "timestamps_ms")
+    __slots__ = ("age", "lanes_of", "offsets", "parts", "queue", "timestamps_ms")
 
     def __init__(self, queue: WaitingRecords) -> None:
         first = queue.parts[0]
@@ -44,8 +44,16 @@ class Aggregate:
         self.age = first.batch.age
         self.offsets = [first.batch.offsets[first.rows[0]]]
         self.timestamps_ms = [first.batch.timestamps_ms[first.rows[0]]]
-        self.resolved = _Marks(self, again=False)
-        self.attempted_again = _Marks(self, again=True)
+
+    @property
+    def resolved(self) -> _Marks:
+        """Made when asked for: an aggregate that refers to itself would be kept, with all its records, until it is collected."""
+        return _Marks(self, again=False)
+
+    @property
+    def attempted_again(self) -> _Marks:
+        """As `resolved`."""
+        return _Marks(self, again=True)
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))

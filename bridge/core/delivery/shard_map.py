@@ -9,7 +9,7 @@ from bridge.core.quotas import HASH_KEY_MAX
 
 
 class Shard(NamedTuple):
-    """An open shard and its range of hash keys, both ends inclusive."""
+    """A shard and its range of hash keys, both ends inclusive."""
 
     shard_id: str
     starting_hash_key: int
@@ -17,15 +17,16 @@ class Shard(NamedTuple):
 
 
 class ShardMap:
-    """The open shards of one stream, in the order of their ranges.
+    """The open shards of one stream, in the order of their ranges; and by their ids those closed ones that the stream still has.
 
     Raises:
         AnswerError: the ranges overlap or leave a gap. ListShards answers so in the middle of a reshard: ask again.
     """
 
-    __slots__ = ("_starts", "shards")
+    __slots__ = ("_starts", "closed", "shards")
 
-    def __init__(self, shards: Iterable[Shard]) -> None:
+    def __init__(self, shards: Iterable[Shard], closed: Iterable[Shard] = ()) -> None:
+        self.closed = {shard.shard_id: shard for shard in closed}
         self.shards = tuple(sorted(shards, key=lambda shard: shard.starting_hash_key))
         expected = 0
         for shard in self.shards:
@@ -41,7 +42,7 @@ class ShardMap:
         return bisect_right(self._starts, hash_key) - 1
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ShardMap) and self.shards == other.shards
+        return isinstance(other, ShardMap) and (self.shards, self.closed) == (other.shards, other.closed)
 
     __hash__ = None  # type: ignore[assignment]
 

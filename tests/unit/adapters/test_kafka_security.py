@@ -140,6 +140,15 @@ def test_other_errors_stay_as_they_are() -> None:
         assert Explanations(Security()).explain(error) is error
 
 
+def test_a_connection_that_ends_before_the_login_is_no_refusal() -> None:
+    text = (
+        "sasl_ssl://b1:9096/1: SASL SCRAM-SHA-512 mechanism handshake failed: Local: Broker transport failure: broker's "
+        "supported mechanisms: (n/a) (after 0ms in state DOWN)"
+    )
+    found = explained(SCRAM, KafkaError._AUTHENTICATION, text)
+    assert (found.code(), found.str()) == (KafkaError._TRANSPORT, text)
+
+
 def test_brokers_that_cannot_be_reached_do_not_ask_for_another_protocol() -> None:
     explanations = Explanations(Security())
     explanations.explain(KafkaError(KafkaError._TRANSPORT, "b1:9092/1: Connect to b1 failed: Connection refused"))

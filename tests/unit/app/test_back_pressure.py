@@ -120,6 +120,7 @@ def test_a_partition_that_left_gives_its_room_to_the_others():
     pressure.pressure.left(1.0)
     assert pressure.paused == {leaving.partition, staying.partition}
     del pressure.lines[leaving.partition]
+    pressure.pressure.gone(leaving)
     pressure.pressure.recount()
     assert staying.partition not in pressure.paused
     assert pressure.pressure.buffered_bytes == staying.buffered_bytes
@@ -181,6 +182,7 @@ def test_a_partition_that_had_no_turn_may_have_open_what_its_neighbours_have():
         move(pressure, late, 100)
         pressure.arrive(fast, [fast.tracker.read_to], 1)
         pressure.pressure.left(1.0 + tick * RATE_S)
+    pressure.arrive(idle, [0], 1)
     assert 3900 < fast.ahead_rows <= 4010
     assert late.ahead_rows == idle.ahead_rows == pytest.approx(0.6 * fast.ahead_rows, rel=0.01), "the mean of fast and late"
     assert elsewhere.ahead_rows == AHEAD_ROWS_MIN
@@ -224,10 +226,13 @@ def test_going_past_has_a_bound_in_rows():
 def test_an_idle_partition_does_not_stand_still():
     line = new_line()
     pressure = Pressure(line)
-    pressure.pressure.tick(1.0)
+    resolve(line, pressure.arrive(line, [0], 1), 0)
+    for tick in range(4):
+        pressure.pressure.tick(1.0 + tick * RATE_S)
     pressure.pressure.tick(1.0 + 10 * STUCK_S)
-    pressure.arrive(line, [0], 1)
+    pressure.arrive(line, [1, 2], 1)
     pressure.pressure.tick(1.0 + 10 * STUCK_S + RATE_S)
+    assert not line.stuck
     assert line.passed_rows == 0
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.app.kafka_health import REFUSED_S, KafkaHealth
+from bridge.app.kafka_health import ANSWERED_S, REFUSED_S, KafkaHealth
 from bridge.app.telemetry import Telemetry
 from bridge.ports import SourceTrouble
 
@@ -31,7 +31,7 @@ def events(logs: list[Any]) -> list[tuple[str, str | None]]:
     return [(log["event"], log.get("code")) for log in logs]
 
 
-def test_each_kind_of_trouble_is_told_once_until_kafka_answers(health: KafkaHealth) -> None:
+def test_each_kind_of_trouble_is_told_once_until_kafka_answers(health: KafkaHealth, now: Moment) -> None:
     with capture_logs() as logs:
         for _ in range(3):
             health.trouble(SourceTrouble("_TRANSPORT", "b1: connection refused"))
@@ -40,6 +40,7 @@ def test_each_kind_of_trouble_is_told_once_until_kafka_answers(health: KafkaHeal
         health.answers()
         health.answers()
         assert not health.problem
+        now.seconds += ANSWERED_S
         health.trouble(SourceTrouble("_TRANSPORT", "b1: connection refused"))
     assert events(logs) == [
         ("kafka_trouble", "_TRANSPORT"),
@@ -75,8 +76,19 @@ def test_a_refusal_is_over_when_none_came_for_a_while_and_kafka_answers(health: 
     assert health.problem is not None
     with capture_logs() as logs:
         health.answers()
+        now.seconds += ANSWERED_S
         health.trouble(SourceTrouble("_TRANSPORT", "connection refused"))
     assert events(logs) == [("kafka_recovered", None), ("kafka_trouble", "_TRANSPORT")]
+
+
+def test_a_connection_that_ends_while_kafka_answers_is_no_trouble(health: KafkaHealth, now: Moment) -> None:
+    with capture_logs() as logs:
+        health.answers()
+        now.seconds += ANSWERED_S - 0.1
+        health.trouble(SourceTrouble("_ALL_BROKERS_DOWN", "1/1 brokers are down"))
+        assert health.problem is None
+        health.trouble(SourceTrouble("commit", "timed out"))
+    assert events(logs) == [("kafka_trouble", "commit")]
 
 
 def test_a_second_kind_of_refusal_is_told_too(health: KafkaHealth) -> None:

@@ -1,8 +1,11 @@
 """A partition whose records travel in aggregates fills a shard by bytes, one aggregate after the other."""
 
+import gc
 import random
 
+from bridge.core.delivery.ack_tracker import acknowledge
 from bridge.core.delivery.aggregate_limits import AggregateLimits
+from bridge.core.delivery.aggregates import Aggregate
 from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.delivery.lanes import PartitionLanes
 from bridge.core.delivery.mapping import Mapper
@@ -43,3 +46,22 @@ def test_one_key_fills_its_shard() -> None:
         if under_way is None and isinstance(request := scheduler.next_request(now), Request):
             under_way = now + ROUND_TRIP_S + JITTER_S * chance.random(), request
     assert stored / (MEASURED_S[1] - MEASURED_S[0]) >= 0.97 * SHARD_BYTES_PER_S
+
+
+def test_an_aggregate_is_released_as_soon_as_it_is_stored() -> None:
+    """And all its records with it: what only the collector finds stays for seconds, tens of megabytes at full rate."""
+    limits = AggregateLimits(bytes_max=1024, records_max=500, bridge="mover")
+    lanes = PartitionLanes(ORDERS_0, linger_s=0.0, aggregates=limits)
+    scheduler = Scheduler(RequestLimits(500, 5 * MIB), even_shard_map(1))
+    mapper = Mapper(MappingSpec("key", "orders", aggregates_of="mover"), KeyCache())
+    scheduler.offer(mapper.map(source_batch([(0, b"k", b"v")], ORDERS_0), lanes)[0], 0.0)
+    request = scheduler.next_request(0.0)
+    assert isinstance(request, Request)
+    gc.collect()
+    gc.disable()
+    try:
+        acknowledge(scheduler.resolve(request, PutAnswer(None, [Outcome.STORED], ["shard-0-0"], ["1"]), 0.1).stored)
+        del request
+        assert not any(isinstance(thing, Aggregate) for thing in gc.get_objects())
+    finally:
+        gc.enable()
