@@ -53,6 +53,7 @@ class Kinesis:
         self.world = world
         self.model = WatchedModel()
         self.chance = world.chance("kinesis")
+        self.distance_s = 0.0
         self.extra_latency_s = 0.0
         self.on_send: Callable[[Process, dict[str, Any]], None] = lambda process, members: None
         self.on_answer: Callable[[Process, dict[str, Any], Reply], None] = lambda process, members, reply: None
@@ -60,7 +61,8 @@ class Kinesis:
     def transit_s(self) -> float:
         """One way, in seconds: mostly fast, now and then slow, so that requests overtake each other."""
         slow = self.chance.random() < 0.05
-        return self.chance.uniform(0.02, 0.15) if slow else self.chance.uniform(0.001, 0.012) + self.extra_latency_s
+        jitter_s = self.chance.uniform(0.02, 0.15) if slow else self.chance.uniform(0.001, 0.012) + self.extra_latency_s
+        return self.distance_s + jitter_s
 
     def inject(self, faults: list[dict[str, Any]]) -> None:
         """These faults from now on, and no others."""

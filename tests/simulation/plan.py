@@ -4,7 +4,7 @@ Each part is drawn from a chance of its own: leaving out a fault changes nothing
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -55,6 +55,7 @@ class Plan:
     requests_in_flight_max: int
     request_records_max: int
     session_timeout_s: float
+    distance_s: float
     streams: Mapping[str, int]
     topics: tuple[Topic, ...]
     bursts: tuple[Burst, ...]
@@ -76,17 +77,19 @@ def plan_of(seed: int) -> Plan:
     topics = tuple(_with_format(seed, topic) for topic in _topics(chance, streams))
     replicas = chance.choice((1, 2, 2, 3))
     away = _away(random.Random(f"{seed}/away"), topics, ends_at)
-    bursts = (*_bursts(random.Random(f"{seed}/records"), topics, ends_at), *(burst for burst, _ in away))
+    ordinary = _piled(random.Random(f"{seed}/piled"), topics, _bursts(random.Random(f"{seed}/records"), topics, ends_at))
+    bursts = (*ordinary, *(burst for burst, _ in away))
     odds = tuple(odd_of(random.Random(f"{seed}/odd"), {topic.name: topic.partitions for topic in topics}, ends_at))
     return Plan(
         seed=seed,
         replicas=replicas,
-        protocol=chance.choice(("classic", "classic", "consumer")),
+        protocol="consumer" if away else chance.choice(("classic", "classic", "consumer")),
         static=chance.random() < 0.2,
         buffer_bytes_max=chance.choice((1, 2, 8)) * 2**20,
         requests_in_flight_max=chance.choice((2, 8, 64)),
         request_records_max=chance.choice((20, 500, 500)),
         session_timeout_s=chance.choice((6.0, 10.0)),
+        distance_s=_distance(random.Random(f"{seed}/distance")),
         streams=streams,
         topics=topics,
         bursts=bursts,
@@ -95,6 +98,11 @@ def plan_of(seed: int) -> Plan:
         faults=(*_faults(seed, topics, bursts, odds, replicas, ends_at), *(fault for _, fault in away)),
         ends_at=ends_at,
     )
+
+
+def _distance(chance: random.Random) -> float:
+    """To Kinesis, one way, in seconds. From far away more is on its way at any moment, and more waits behind it."""
+    return chance.uniform(0.01, 0.04) if chance.random() < 0.4 else 0.0
 
 
 def _topics(chance: random.Random, streams: Mapping[str, int]) -> tuple[Topic, ...]:
@@ -120,8 +128,8 @@ def _with_format(seed: int, topic: Topic) -> Topic:
     route = {**topic.route, **policies_of(chance)}
     if chance.random() < 0.4:
         route["format"] = "aggregated"
-        route["aggregate_bytes_max"] = chance.choice(("1KiB", "4KiB", "50KiB"))
-        route["aggregate_records_max"] = chance.choice((1, 3, 50, 500))
+        route["aggregate_bytes_max"] = chance.choice(("1KiB", "4KiB", "16KiB", "50KiB"))
+        route["aggregate_records_max"] = chance.choice((1, 3, 20, 50, 500))
     return topic._replace(route=route)
 
 
@@ -150,6 +158,26 @@ def _bursts(chance: random.Random, topics: tuple[Topic, ...], ends_at: float) ->
     return sorted(bursts, key=lambda burst: burst.at)
 
 
+def _piled(chance: random.Random, topics: tuple[Topic, ...], bursts: Iterable[Burst]) -> list[Burst]:
+    """Of every other aggregated topic all records come at a few moments, mostly in one partition and large: aggregates take
+    so many at once that else hardly any ever wait behind one that is on its way."""
+    piled: list[Burst] = []
+    for topic in topics:
+        own = [burst for burst in bursts if burst.topic == topic.name]
+        if not own or "format" not in topic.route or chance.random() < 0.5:
+            piled += own
+            continue
+        seconds = chance.uniform(3, 12)
+        records = sum(len(burst.records) for burst in own)
+        padding = min(1000, int(topic.route["shard_share"] * 1e6 * seconds / records))
+        hot = chance.randrange(topic.partitions)
+        moments = [chance.choice(own).at for _ in range(3)]
+        for burst in own:
+            grown = tuple((p if chance.random() < 0.3 else hot, key, max(size, padding)) for p, key, size in burst.records)
+            piled.append(burst._replace(at=chance.choice(moments), records=grown))
+    return sorted(piled, key=lambda burst: burst.at)
+
+
 def _flood(chance: random.Random, topic: Topic, ends_at: float) -> Burst:
     """Some megabytes at once, more than the smallest buffer holds."""
     count = chance.randint(200, 500)
@@ -158,12 +186,12 @@ def _flood(chance: random.Random, topic: Topic, ends_at: float) -> Burst:
 
 
 def _away(chance: random.Random, topics: tuple[Topic, ...], ends_at: float) -> list[tuple[Burst, Fault]]:
-    """In some runs: while the last records are being carried the broker goes away, longer than a commit is waited for."""
+    """In some runs: while the last records are being carried, one by one, the broker goes away for longer than a commit is
+    waited for. (Under the `consumer` protocol: else the client gives up by then what it has not sent, and repeats nothing.)"""
     if chance.random() >= AWAY_PART:
         return []
     topic = chance.choice(topics)
-    records = ((chance.randrange(topic.partitions), b"last-%d" % (n % 5), 20) for n in range(200))
-    burst = Burst(0.95 * ends_at, topic.name, tuple(records))
+    burst = Burst(0.95 * ends_at, topic.name, ((chance.randrange(topic.partitions), b"last", 20),) * 200)
     return [(burst, Fault(burst.at + chance.uniform(0.1, 0.6), "broker_down", {"seconds": chance.uniform(10.2, 13.0)}))]
 
 
@@ -184,12 +212,14 @@ def _faults(
     if calm.random() < CALM_PART:
         kinds = [calm.choice(CALM) for _ in range(calm.randint(2, 8))]
     faults = []
+    weights = [len(burst.records) for burst in bursts]
     for i, kind in enumerate(kinds):
         own = random.Random(f"{seed}/faults/{i}/{kind}")
         context = Context(own, topics, tuple(dict.fromkeys(topic.stream for topic in topics)), replicas)
-        # Half of them where something is going on.
-        busy = own.choice(bursts).at + own.uniform(0.0, 1.5) if bursts and own.random() < 0.5 else own.uniform(0.5, ends_at)
-        faults.append(Fault(busy, kind, KINDS[kind](context)))
+        at = own.uniform(0.5, ends_at)
+        if bursts and own.random() < 0.6:  # where much is going on; many need a moment until they show
+            at = max(0.5, own.choices(bursts, weights)[0].at + own.uniform(-1.5, 1.0))
+        faults.append(Fault(at, kind, KINDS[kind](context)))
     for i, odd in enumerate(odds):
         own = random.Random(f"{seed}/faults/odd/{i}")
         if own.random() < 0.3:
@@ -217,6 +247,16 @@ def _of_kinesis(seconds: tuple[float, float], **document: Any) -> Draw:
         chance = context.chance
         members = {key: chance.uniform(*value) if isinstance(value, tuple) else value for key, value in document.items()}
         return {"seconds": chance.uniform(*seconds), "stream": chance.choice(context.streams), **members}
+
+    return draw
+
+
+def _of_shards(**ranges: tuple[int, int]) -> Draw:
+    """A reshard in the middle of what is being sent: some calls from now."""
+
+    def draw(context: Context) -> dict[str, Any]:
+        numbers = {key: context.chance.randint(*bounds) for key, bounds in ranges.items()}
+        return {**_of_kinesis((2.0, 8.0))(context), "after_calls": context.chance.randint(0, 12), **numbers}
 
     return draw
 
@@ -262,7 +302,7 @@ CALM = (
     *("split", "merge", "update_shard_count", "record_throttled", "record_internal_failure"),
 )
 """Nothing of this leads to a repeat: in runs with these alone every record is there once."""
-CALM_PART = 0.2
+CALM_PART = 0.3
 AWAY_PART = 0.1
 """Of the runs."""
 
@@ -288,9 +328,9 @@ KINDS: Mapping[str, Draw] = {
     "stored_twice": _of_kinesis(_SOME_S, probability=(0.01, 0.1)),
     "swapped": _of_kinesis(_SOME_S, probability=(0.01, 0.1)),
     "foreign_record": _of_kinesis(_SOME_S, probability=(0.01, 0.3)),
-    "split": _of_kinesis((1.0, 2.0)),
-    "merge": _of_kinesis((1.0, 2.0)),
-    "update_shard_count": lambda context: {**_of_kinesis((1.0, 2.0))(context), "target": context.chance.randint(1, 4)},
+    "split": _of_shards(),
+    "merge": _of_shards(),
+    "update_shard_count": _of_shards(target=(1, 4)),
     "kinesis_slow": _of_kafka(seconds=(1.0, 8.0), latency_s=(0.05, 1.5)),
     "co_writer": lambda context: {**_of_kinesis((1.0, 8.0))(context), "records_per_s": context.chance.choice((200, 900))},
     "crash": _of_replica(again_after=(0.5, 10.0), turns=(0, 12)),

@@ -75,6 +75,7 @@ class Run:
         self.plan = plan
         self.world = World(plan.seed)
         self.kinesis = Kinesis(self.world)
+        self.kinesis.distance_s = plan.distance_s
         self.lines: deque[str] = deque(maxlen=LINES_KEPT)
         self.injected: Counter[str] = Counter()
         self.laws = Laws(self.kinesis)

@@ -39,6 +39,12 @@ _REFUSALS = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 }
+_MOVED = {
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.LEADER_NOT_AVAILABLE,
+}
 
 NO_ID = "A" * 22
 """Of a topic that was made before KIP-516: the bytes are zero."""
@@ -75,6 +81,9 @@ class KafkaAdmin:
             return {}
         specs = _specs(dict.fromkeys(partitions, LATEST))
         asked = await self._all(lambda client: client.list_offsets(specs, **_committed_only()))
+        if any(map(_has_moved, asked.values())):
+            await asyncio.to_thread(self._admin.metadata, TIMEOUT_S)
+            asked = await self._all(lambda client: client.list_offsets(specs, **_committed_only()))
         answers = {Partition(p.topic, p.partition): answer for p, answer in asked.items()}
         return {partition: answer.offset for partition, answer in answers.items() if not isinstance(answer, KafkaException)}
 
@@ -200,12 +209,21 @@ class KafkaAdmin:
 
     def _list_offsets(self, starts: Mapping[Partition, Start]) -> dict[Partition, int]:
         try:
-            futures = self._admin.client().list_offsets(_specs(starts), **_committed_only())
-            return {Partition(p.topic, p.partition): future.result(TIMEOUT_S * 2).offset for p, future in futures.items()}
+            try:
+                return self._listed(starts)
+            except KafkaException as error:
+                if not _has_moved(error):
+                    raise
+                self._admin.metadata(TIMEOUT_S)
+                return self._listed(starts)
         except UnavailableError as error:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT, str(error))) from error
         except TimeoutError as error:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer to the question for offsets")) from error
+
+    def _listed(self, starts: Mapping[Partition, Start]) -> dict[Partition, int]:
+        futures = self._admin.client().list_offsets(_specs(starts), **_committed_only())
+        return {Partition(p.topic, p.partition): future.result(TIMEOUT_S * 2).offset for p, future in futures.items()}
 
     async def _all(self, ask: Callable[[WatchedAdmin], Mapping[_K, Future[Any]]]) -> dict[_K, Any]:
         """Answers, or the KafkaException in their place. Raises UnavailableError when none comes in time, or Kafka refuses us."""
@@ -232,6 +250,12 @@ class KafkaAdmin:
             for future in waiting:
                 future.cancel()
         return [future.exception() or future.result() for future in answering]
+
+
+def _has_moved(answer: object) -> bool:
+    """Whether the partition has another leader than the client library believes. It would go on asking the old one, or under the
+    old epoch, until it looks at the cluster again by itself, which it does every five minutes (seen with librdkafka 2.16)."""
+    return isinstance(answer, KafkaException) and answer.args[0].code() in _MOVED
 
 
 def _is_local(answer: object) -> bool:
