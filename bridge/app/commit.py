@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 from bridge.app.ledger import LedgerLine
-from bridge.app.partition_line import PartitionLine
+from bridge.app.partition_line import PartitionLine, Phase
 from bridge.app.telemetry import Telemetry
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition
@@ -33,15 +34,25 @@ class Commits:
         self._interval_s = interval_s
         self._telemetry = telemetry
         self._on_trouble = on_trouble
+        self.on_open: Callable[[PartitionLine], None] = lambda line: None
+        """Attempts may be started for this partition from now on."""
+        self._wake = asyncio.Event()
         self._under_way = asyncio.Lock()
 
     async def run(self) -> None:
         """Works until cancelled."""
         while True:
-            await asyncio.sleep(self._interval_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval_s):
+                    await self._wake.wait()
+            self._wake.clear()
             # While partitions drain, the consumer's thread waits for that; it commits them itself before they leave.
             if not any(line.draining for line in self._lines.values()):
                 await self._commit()
+
+    def wake(self) -> None:
+        """A partition waits to be opened: the next commit is made at once."""
+        self._wake.set()
 
     async def at_last(self) -> bool:
         """Before leaving. Returns whether Kafka has taken everything."""
@@ -60,22 +71,30 @@ class Commits:
             if (source := self._source()) is None:
                 return True
             try:
-                return await commit_what_moved(source, self._lines, self._ledger, self._telemetry)
+                return await commit_what_moved(source, self._lines, self._ledger, self._telemetry, self.on_open)
             except UnavailableError as error:
                 self._on_trouble(SourceTrouble("commit", str(error)))
                 return False
 
 
 async def commit_what_moved(
-    source: Source, lines: Mapping[Partition, PartitionLine], ledger: LedgerLine, telemetry: Telemetry
+    source: Source,
+    lines: Mapping[Partition, PartitionLine],
+    ledger: LedgerLine,
+    telemetry: Telemetry,
+    on_open: Callable[[PartitionLine], None] = lambda line: None,
 ) -> bool:
     """Commits each partition whose committable offset or state changed since its last confirmed commit, once the ledger has
-    everything that this says.
+    everything that this says. `on_open` hears of those that say `open` now, and did not before.
 
     Returns whether Kafka has taken all of it; what it refused is tried again with the next commit. Raises
     UnavailableError without an answer in time.
     """
-    moved = {line: point for line in lines.values() if (point := line.commit_point()) != line.committed}
+    now = asyncio.get_running_loop().time()
+    for line in lines.values():
+        line.rest(now)
+    opening = [line for line in lines.values() if line.phase is Phase.OPENING]
+    moved = {line: point for line in lines.values() if (point := line.commit_point()) != line.committed or line in opening}
     await ledger.flush()  # also where nothing moved: whoever comes after us has to know what we have sent
     if not moved:
         return True
@@ -89,6 +108,10 @@ async def commit_what_moved(
         refused = await source.commit(points)
     finally:
         _unknown(line for line in moved if refused is None or line.partition in refused)
+    for line in opening:
+        if line.partition not in refused and lines.get(line.partition) is line and line.phase is Phase.OPENING:
+            line.phase = Phase.OPEN
+            on_open(line)
     if refused:
         partition, reason = next(iter(refused.items()))
         telemetry.log("warning", "commit_refused", partitions=len(refused), first=str(partition), problem=reason)

@@ -20,7 +20,6 @@ from bridge.app.stream_line import StreamLine
 from bridge.app.take_over import TakeOver
 from bridge.app.telemetry import Sample, Telemetry
 from bridge.core.delivery.halts import Halt
-from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import (
     Assigned,
@@ -69,9 +68,10 @@ class ForwardLine:
         self._kafka = KafkaHealth(telemetry)
         interval_s = limits.commit_interval_s
         self._ledger = LedgerLine(ports.ledger, limits.ledger_slots, telemetry)
-        self._take_over = TakeOver(self._ledger, self._lines, telemetry, lambda line: self._streams[line.stream].offer_held(line))
+        self._take_over = TakeOver(self._ledger, self._lines, telemetry, self._may_offer)
         self._owners = Owners(ports.owner, self._ledger.floors)
         self._commits = Commits(lambda: self._source, self._lines, self._ledger, interval_s, telemetry, self._kafka.trouble)
+        self._commits.on_open = self._may_offer
         self._parking = Parking(ports.dead_letters, self._ledger, telemetry, self._halt, self._progressed)
         self._fair_share = FairShare(ports.offsets, route_topic, self._lines, self._streams)
         self._topic_watch = TopicWatch(ports.offsets, self._lines, self._halt)
@@ -176,11 +176,15 @@ class ForwardLine:
         if partitions:
             self._telemetry.log("info", "partitions_assigned", partitions=[str(a.partition) for a in partitions])
 
+    def _may_offer(self, line: PartitionLine) -> None:
+        self._streams[line.stream].offer_held(line)
+
     def _stream(self, routed: RoutedTopic) -> StreamLine:
         if (stream := self._streams.get(routed.stream)) is None:
             stream = self._streams[routed.stream] = self._open_stream(routed.stream, routed.shard_share)
             stream.parking = self._parking
             stream.ledger = self._ledger
+            stream.on_opening = self._commits.wake
             stream.on_halt = self._halt
             stream.on_progress = self._progressed
             self._task(stream.run())
@@ -190,22 +194,13 @@ class ForwardLine:
         lines = [line for partition in event.partitions if (line := self._lines.get(partition))]
         drained = await self._drain(lines)
         points = {line.partition: line.commit_point() for line in lines if self._lines.get(line.partition) is line}
-        if not await self._in_ledger():
+        if not await self._ledger.flushed():
             points = {}
         for line in lines:
             self._remove(line)
         self._pressure.recount()
         self._telemetry.log("info", "partitions_revoked", partitions=[str(p) for p in event.partitions], drained=drained)
         event.complete(points)
-
-    async def _in_ledger(self) -> bool:
-        """Whether the ledger has in time what was resolved until now."""
-        try:
-            await self._ledger.flush()
-        except UnavailableError as error:
-            self._kafka.trouble(SourceTrouble("ledger", str(error)))
-            return False
-        return True
 
     def _lose(self, partitions: Collection[Partition]) -> None:
         for partition in partitions:

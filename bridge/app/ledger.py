@@ -82,6 +82,14 @@ class LedgerLine:
             if late:
                 raise UnavailableError(self.trouble or f"the ledger was not confirmed within {FLUSH_S:g} s")
 
+    async def flushed(self) -> bool:
+        """`flush`, where who asks goes on in any case. `problems` tells why not."""
+        try:
+            await self.flush()
+        except UnavailableError:
+            return False
+        return True
+
     def problems(self) -> list[str]:
         """Why nothing can be written now, in a sentence; empty where it can."""
         return [f"ledger: {self.trouble}"] if self.trouble else []

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from bridge.app.routing import RoutedTopic
 from bridge.core.delivery.ack_tracker import AckTracker
@@ -16,8 +17,22 @@ from bridge.ports import AssignedPartition
 
 AHEAD_ROWS_MIN = 200
 """So many rows a partition may always have open."""
+IDLE_S = 10.0
+"""So long without anything to do a partition stays open."""
 DONE_ROW_BYTES = 90
 """What a resolved row above the committable offset still costs in memory: offset and timestamp (measured)."""
+
+
+class Phase(Enum):
+    """Of an assignment. Only an open one may attempt anything."""
+
+    READING = "reading"
+    """What the owner before has carried above the committed offset is read from the ledger."""
+    CLEAN = "clean"
+    """Nothing is unresolved. It says so, and then nothing more until something comes."""
+    OPENING = "opening"
+    """Kafka is being told that attempts may follow."""
+    OPEN = "open"
 
 
 @dataclass(slots=True, frozen=True)
@@ -96,10 +111,10 @@ class PartitionLine:
     """Whose assignment this is, and from where on the ledger has its entries; None where nothing is committed."""
     floors_before: Mapping[int, int] = field(default_factory=dict)
     """What the owner before has committed of that."""
-    opening: bool = False
-    """Whether it is not known yet which records the owner before has carried above the committed offset; nothing is offered."""
+    phase: Phase = Phase.OPEN
+    idle_since: float | None = None
     done: frozenset[int] = frozenset()
-    """Offsets of those records."""
+    """Offsets above the committed one that the owner before has carried."""
     _said: tuple[object, ...] = ()
     _metadata: str = ""
     """What the commit metadata says, and its text: thousands of partitions are asked every second."""
@@ -174,8 +189,7 @@ class PartitionLine:
 
     def commit_point(self) -> CommitPoint:
         """What may be committed now."""
-        committable = self.committable()
-        is_open = self.opening or committable != self.tracker.read_to
+        committable, is_open = self.committable(), self._is_open()
         looked_at = (committable, self.owner.floors.generation) if is_open and self.owner else None
         state = (self.halt, self.topic_id, self.stream_created_ms, self.hot_lane, looked_at)
         if state != self._said:
@@ -185,6 +199,30 @@ class PartitionLine:
             said = CommitMetadata(self.slices, halted, at, self.topic_id, stream, self.stream_created_ms, self.hot_lane, owned)
             self._said, self._metadata = state, encode(said)
         return CommitPoint(committable, self._metadata)
+
+    def _is_open(self) -> bool:
+        """Whether something at or above the committable offset may be in Kinesis, or soon be."""
+        if self.draining and self.phase is not Phase.READING:
+            return self.unsettled > 0 or self.tracker.first_unattempted() > self.committable()
+        return self.phase is not Phase.CLEAN
+
+    def wants_to_open(self) -> bool:
+        """Whether something has come for a clean partition: it is opening from now on."""
+        if self.phase is not Phase.CLEAN or not self.held:
+            return False
+        self.phase = Phase.OPENING
+        return True
+
+    def rest(self, now: float) -> None:
+        """What has had nothing to do for a while is clean from now on. `now` in seconds."""
+        if self.phase is not Phase.OPEN or self.owner is None:
+            return
+        if self.held or self.unsettled or self.committable() != self.tracker.read_to:
+            self.idle_since = None
+        elif self.idle_since is None:
+            self.idle_since = now
+        elif now - self.idle_since >= IDLE_S:
+            self.idle_since, self.phase = None, Phase.CLEAN
 
     def committable(self) -> int:
         """The offset that may be committed now: never above a halt, though what was under way then may be acked."""
@@ -229,7 +267,7 @@ def _bytes_of(batch: SourceBatch) -> int:
 
 
 def open_line(assigned: AssignedPartition, routed: RoutedTopic, owner: Owner) -> PartitionLine:
-    """A partition that was just assigned, at its committed offset. `opening` where its owner before may have carried more."""
+    """A partition that was just assigned, at its committed offset."""
     known = decode(assigned.metadata)
     floors = known.ownership.floors if known.ownership else {}
     return PartitionLine(
@@ -244,5 +282,5 @@ def open_line(assigned: AssignedPartition, routed: RoutedTopic, owner: Owner) ->
         stream_created_ms=known.stream_created_ms if known.stream == routed.stream else None,
         owner=owner,
         floors_before=floors,
-        opening=bool(floors),
+        phase=Phase.READING if floors else Phase.CLEAN,
     )

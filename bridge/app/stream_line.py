@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bridge.app.ledger import LedgerLine
 from bridge.app.parking import Parking
-from bridge.app.partition_line import PartitionLine
+from bridge.app.partition_line import PartitionLine, Phase
 from bridge.app.put_report import PutReport
 from bridge.app.recreated import stream_halt
 from bridge.app.telemetry import Sample, Telemetry
@@ -71,11 +71,11 @@ class StreamLine:
         self.ledger: LedgerLine | None = None
         self.on_halt: Callable[[PartitionLine, Halt], None] = lambda line, halt: None
         self.on_progress: Callable[[], None] = lambda: None
+        self.on_opening: Callable[[], None] = lambda: None
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can be written now, in a sentence; None while the stream works, or has nothing to do here, where all of
-        its partitions wait for the operator too."""
+        """Why nothing can be written now, in a sentence; None while the stream works, or its partitions wait for the operator."""
         if all(line.halt is not None and line.halt.stays for line, _ in self._lines.values()):
             return None
         return (self._directory_trouble if self._scheduler is None else None) or self._report.trouble
@@ -105,7 +105,6 @@ class StreamLine:
         self._share_out()
 
     def _share_out(self) -> None:
-        """Our part of each shard, from now on."""
         if self._scheduler is not None:
             self._scheduler.set_shares(self._shares(self._scheduler.shard_map))
 
@@ -124,7 +123,7 @@ class StreamLine:
 
     def offer(self, line: PartitionLine, batch: SourceBatch) -> None:
         """Records of an attached partition, in offset order."""
-        if self._scheduler is None or line.opening or line.held or len(batch) > line.room:
+        if self._scheduler is None or line.phase is not Phase.OPEN or line.held or len(batch) > line.room:
             line.hold(batch)
             self.offer_held(line)
         else:
@@ -132,7 +131,9 @@ class StreamLine:
 
     def offer_held(self, line: PartitionLine) -> None:
         """Offers of what is held as much as may be open."""
-        while line.held and self._scheduler is not None and not line.opening:
+        if line.wants_to_open():
+            self.on_opening()
+        while line.held and self._scheduler is not None and line.phase is Phase.OPEN:
             room = line.room
             piece = line.take_held(room) if room >= min(len(line.held[0]), line.ahead_rows // PIECES) else None
             if piece is None:
@@ -141,8 +142,8 @@ class StreamLine:
 
     def counted_rows(self, lines: Collection[PartitionLine]) -> Mapping[PartitionLanes, int]:
         """How many unresolved rows of these partitions count, where they stand still."""
-        scheduler = self._ready_scheduler()
-        return counted_rows(scheduler.heads(), {line.lanes: line.ahead_rows for line in lines}, len(scheduler.shard_map))
+        rows, scheduler = {line.lanes: line.ahead_rows for line in lines}, self._ready_scheduler()
+        return counted_rows(scheduler.heads(), rows, len(scheduler.shard_map))
 
     def _offer(self, scheduler: Scheduler, line: PartitionLine, batch: SourceBatch) -> None:
         _, mapper = self._lines[line.lanes]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 
 from bridge.app.ledger import LedgerLine
-from bridge.app.partition_line import PartitionLine
+from bridge.app.partition_line import PartitionLine, Phase
 from bridge.app.telemetry import Telemetry
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.proof.ledger_codec import decode
@@ -18,30 +18,30 @@ RETRY_S = 1.0
 
 
 class TakeOver:
-    """Opens partitions that were just assigned."""
+    """Reads for partitions that were just assigned."""
 
     def __init__(
         self,
         ledger: LedgerLine,
         lines: Mapping[Partition, PartitionLine],
         telemetry: Telemetry,
-        on_open: Callable[[PartitionLine], None],
+        on_read: Callable[[PartitionLine], None],
     ) -> None:
         """`lines` are the partitions that are ours now."""
         self._ledger = ledger
         self._lines = lines
         self._telemetry = telemetry
-        self._on_open = on_open
+        self._on_read = on_read
         self._wake = asyncio.Event()
         self._trouble: str | None = None
 
     def problems(self) -> list[str]:
-        """Why partitions cannot be opened now, in a sentence; empty where they can."""
+        """Why it cannot be read now, in a sentence; empty where it can."""
         return [f"ledger: {self._trouble}"] if self._trouble else []
 
     def wake(self) -> None:
-        """Partitions came, some of which are to be opened."""
-        for line in self._opening():
+        """Partitions came, for some of which the ledger is to be read."""
+        for line in self._reading():
             self._ledger.floors.inherit(line.partition, line.floors_before, to_offset=2**63)
         self._wake.set()
 
@@ -50,7 +50,7 @@ class TakeOver:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while lines := self._opening():
+            while lines := self._reading():
                 try:
                     await self._ledger.ready()
                     await self._ledger.flush()  # what an assignment of ours before this one has to say is there too
@@ -62,8 +62,8 @@ class TakeOver:
                     self._trouble = str(error)
                     await asyncio.sleep(RETRY_S)
 
-    def _opening(self) -> list[PartitionLine]:
-        return [line for line in self._lines.values() if line.opening]
+    def _reading(self) -> list[PartitionLine]:
+        return [line for line in self._lines.values() if line.phase is Phase.READING]
 
     async def _read(self, lines: Sequence[PartitionLine]) -> None:
         try:
@@ -78,8 +78,8 @@ class TakeOver:
             if self._lines.get(line.partition) is line:
                 line.done = frozenset(index.offsets_of(line.partition))
                 self._ledger.floors.inherit(line.partition, line.floors_before, max(line.done, default=-1))
-                line.opening = False
-                self._on_open(line)
+                line.phase = Phase.CLEAN
+                self._on_read(line)
 
     async def _index_of(self, lines: Sequence[PartitionLine]) -> LedgerIndex:
         index = LedgerIndex(INDEX_ROWS_MAX)

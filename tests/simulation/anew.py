@@ -75,6 +75,11 @@ class Anew:
     def _id_of(self, topic: str) -> str:
         return str(self._cluster.topic_ids[topic])
 
+    @property
+    def happened(self) -> bool:
+        """Whether something was created anew or deleted: what is carried then may be carried for the second time."""
+        return bool(self._topics or self._streams or self._deleted)
+
     # -- what must hold
 
     def watch(self, replicas: Sequence[Replica]) -> None:

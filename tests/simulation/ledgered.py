@@ -17,8 +17,8 @@ class LedgerTopic:
         self._cluster = cluster
         self._laws = laws
         self._read_to: dict[int, int] = {}
-        self.entries: set[Origin] = set()
-        """By the names that the topics have for Kafka."""
+        self.entries: dict[Origin, int] = {}
+        """By the names that the topics have for Kafka; each with a number that is higher for one that was seen later."""
         self.altered = False
         """Whether faults are on that change what was stored."""
         self.forgotten: set[str] = set()
@@ -33,7 +33,8 @@ class LedgerTopic:
                 for group in decode(message.value() or b""):
                     if isinstance(group, Doubts) or (isinstance(group, Stored) and group.is_claim):
                         continue
-                    self.entries.update(Origin(*group.partition, offset) for offset in group.offsets)
+                    for offset in group.offsets:
+                        self.entries.setdefault(Origin(*group.partition, offset), len(self.entries))
                     if isinstance(group, Stored):
                         self._check(group)
                     assert isinstance(group, Stored | Resolved)

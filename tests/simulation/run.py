@@ -14,7 +14,7 @@ from tests.simulation.faults import APPLY
 from tests.simulation.kafka.clients import SimKafkaClients
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kinesis import Kinesis
-from tests.simulation.laws import Broken, Laws, Origin, origin_of, value_of
+from tests.simulation.laws import Broken, Laws, Origin, origin_of, records_in, value_of
 from tests.simulation.ledgered import TOPIC as LEDGER
 from tests.simulation.ledgered import LedgerTopic
 from tests.simulation.odd_records import Odd, content_of, fate_of, reason_of
@@ -90,6 +90,7 @@ class Run:
         self.ledger = LedgerTopic(self.cluster, self.laws)
         self._offsets: dict[tuple[str, int], list[int]] = {}
         self._checked: dict[tuple[str, int], int] = {}
+        self._ledger_at_start: dict[str, int] = {}
         self._prepare()
         self.replicas = [Replica(number, plan, self.kinesis, self._clients, self.lines) for number in range(plan.replicas)]
 
@@ -116,6 +117,8 @@ class Run:
         self._watch()
 
     def _clients(self, process: Process) -> SimKafkaClients:
+        self.ledger.look()
+        self._ledger_at_start[process.name] = len(self.ledger.entries)
         return SimKafkaClients({"bootstrap.servers": "kafka.invalid:9092", "client.id": process.name}, self.cluster, process)
 
     # -- what happens
@@ -185,7 +188,11 @@ class Run:
         replica = next(replica for replica in self.replicas if replica.process is process)
         self.laws.sent(process, replica.client.shards_seen_at, members)
         for record in members["Records"]:
-            found = origin_of(b64decode(record["Data"]))
+            data = b64decode(record["Data"])
+            for origin in filter(None, records_in(data, record["PartitionKey"])):
+                if self.ledger.entries.get(origin, 2**63) < self._ledger_at_start[process.name] and not self.anew.happened:
+                    self.laws.breaks("L3", f"{process.name} sends {origin}, which was in the ledger before it began")
+            found = origin_of(data)
             if found and self.anew.sent_though_halted(process, found[0].topic, found[0].partition):
                 self.laws.breaks("halted", f"{process.name} sends {found[0]}, and says that its partition stands still")
 

@@ -7,6 +7,7 @@ import pytest
 
 from bridge.app.forward import ForwardLine
 from bridge.app.ledger import UNWRITTEN_RECORDS_MAX
+from bridge.app.partition_line import IDLE_S
 from bridge.core.delivery.commit_metadata import CommitPoint, decode
 from bridge.core.delivery.lanes import offset_of
 from bridge.core.delivery.ownership import Ownership
@@ -151,8 +152,33 @@ async def test_a_new_owner_sends_only_what_the_ledger_does_not_have(process, led
     assert after.sent == {1, 9 - 1}
     assert after.kafka.committed[ORDERS].offset == 9
     assert sorted(set(offsets_in(ledger))) == list(range(9))
+    assert ownership(after.kafka.committed[ORDERS]).is_open
+    await asyncio.sleep(IDLE_S + 2)
+    assert (after.kafka.committed[ORDERS].offset, ownership(after.kafka.committed[ORDERS]).is_open) == (9, False)
     assert not ownership(after.kafka.committed[ORDERS]).floors, "nothing above it"
     await after.end()
+
+
+@pytest.mark.looptime
+async def test_nothing_is_attempted_before_kafka_was_told_that_attempts_may_follow(process):
+    process.kafka.refuses = True
+    process.assign()
+    process.read(0, b"a")
+    await asyncio.sleep(5)
+    assert process.sent == set()
+    process.kafka.refuses = False
+    await asyncio.sleep(2)
+    assert process.sent == {0}
+    await asyncio.sleep(IDLE_S + 2)
+    clean = process.kafka.committed[ORDERS]
+    process.kafka.refuses = True
+    process.read(1, b"b")
+    await asyncio.sleep(5)
+    assert process.sent == {0}, "it rests, and has to be opened again"
+    process.kafka.refuses = False
+    await asyncio.sleep(2)
+    assert process.sent == {0, 1}
+    assert (ownership(clean).is_open, ownership(process.kafka.committed[ORDERS]).is_open) == (False, True)
 
 
 @pytest.mark.looptime
