@@ -1,16 +1,12 @@
 """The composition root: reads the configuration, makes the adapters, wires the line. The only importer of adapters."""
 
 import asyncio
-import gc
-import logging
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TextIO
-from uuid import uuid4
+from typing import Any
 
-import structlog
 import uvloop
 from aiobotocore.config import AioConfig
 from confluent_kafka import Consumer, KafkaException
@@ -35,43 +31,30 @@ from bridge.adapters.kinesis.credentials import AssumedRole, kinesis_session
 from bridge.adapters.kinesis.shard_directory import KinesisShardDirectory
 from bridge.adapters.kinesis.sink import open_sink
 from bridge.adapters.system_clock import SystemClock
+from bridge.app.collector import calm_collector
 from bridge.app.forward import ForwardLine
 from bridge.app.forward_setup import ForwardLimits, ForwardPorts
 from bridge.app.http_api import metrics_app, serving
 from bridge.app.jobs import online_check, replay
 from bridge.app.jobs.online_check import CheckResult
 from bridge.app.jobs.status import Status, read_status
+from bridge.app.log_output import configure_logging
 from bridge.app.replay_line import ReplayLine
 from bridge.app.routing import remembering_routes, route_of, routed_topic
-from bridge.app.settings import MSK_IAM, LogSettings, Problem, SecretFileError, Settings, security_secrets
+from bridge.app.settings import MSK_IAM, Problem, SecretFileError, Settings, security_secrets
 from bridge.app.stream_line import StreamLine
 from bridge.app.supervisor import supervise
 from bridge.app.telemetry import Telemetry
 from bridge.core.delivery.key_strategies import KeyCache
 from bridge.core.delivery.requests import RequestLimits
 from bridge.core.errors import UnavailableError
-from bridge.core.topics import ledger_definition
-from bridge.ports import Clock, DeadLetterReader, Sink, Source
+from bridge.core.topics import TopicDefinition
+from bridge.ports import Clock, DeadLetterReader, Ledger, Sink, Source
 
 CONSUMER_SESSION_TIMEOUT_S = 45.0
 """Default of `group.consumer.session.timeout.ms`, where the broker does not name its setting."""
-COLLECTOR_THRESHOLDS = (50_000, 20, 100)
-"""Containers made and not yet freed, and collections of the younger generation, before a generation is collected."""
-LEDGER_SLOTS, LEDGER_RETENTION_S = 16, 8 * 86400.0
 HANDOVER_MARGIN_S = 0.5
 """The consumer's thread waits that much longer for a drain than the drain itself may take."""
-
-
-def configure_logging(settings: LogSettings, output: TextIO | None = None) -> None:
-    """structlog to standard output, or to another: one JSON object, or one line for people, per event."""
-    renderer: Any = structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper("iso", utc=True), renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(output),
-    )
-    for library in ("aiobotocore", "botocore"):  # what they warn of is in our own events; tracebacks would stand beside JSON
-        logging.getLogger(library).addHandler(logging.NullHandler())
 
 
 def kafka_clients(settings: Settings, telemetry: Telemetry | None = None) -> KafkaClients:
@@ -162,10 +145,9 @@ def dead_letters(settings: Settings, kafka: KafkaClients, machine: Machine) -> K
     return KafkaDeadLetters(topic, kafka, KafkaTopics(kafka), machine.clock, machine.threads)
 
 
-def ledger(settings: Settings, kafka: KafkaClients, machine: Machine) -> KafkaLedger:
-    """Writes and reads the ledger topic. Nothing is asked of Kafka before it is opened."""
-    definition = ledger_definition(settings.name, LEDGER_SLOTS, LEDGER_RETENTION_S, -1)
-    return KafkaLedger(definition, kafka, KafkaTopics(kafka), machine.threads)
+def ledger(settings: Settings, kafka: KafkaClients, machine: Machine) -> Ledger:
+    """The ledger topic. Nothing is asked of Kafka before it is opened."""
+    return KafkaLedger(settings.ledger_definition, kafka, KafkaTopics(kafka), machine.threads)
 
 
 def forward_line(
@@ -196,7 +178,7 @@ def forward_line(
         stream_opener(settings, kinesis, telemetry, machine.clock),
         remembering_routes(settings),
         telemetry,
-        ForwardLimits(settings.buffer_bytes_max, settings.commit_interval, drain_timeout_s, LEDGER_SLOTS),
+        ForwardLimits(settings.buffer_bytes_max, settings.commit_interval, drain_timeout_s, settings.ledger.slots),
     )
 
 
@@ -257,13 +239,6 @@ def check_client(settings: Settings) -> Problem | None:
     return Problem(path, ", ".join(sorted(settings.kafka.properties)) or None, remedy)
 
 
-def calm_collector() -> None:
-    """Lets Python's cycle collector look less often: rows die by themselves, and looking through a full buffer costs a sixth
-    of all the work (measured on a backlog)."""
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
-
-
 def run(settings: Settings) -> bool:
     """`bridge run`: works until a signal. Returns whether it ended with everything settled and committed."""
     configure_logging(settings.log)
@@ -295,6 +270,15 @@ def dead_letter_reader(settings: Settings) -> DeadLetterReader:
     """Reads the dead-letter topic."""
     kafka = kafka_clients(settings)
     return KafkaDeadLetterReader(settings.dead_letter_topic, kafka, KafkaAdmin(kafka))
+
+
+async def internal_topics(settings: Settings) -> list[TopicDefinition]:
+    """How the bridge's own topics have to be; that of dead letters as the routes' topics are now. Raises UnavailableError."""
+    found = [settings.ledger_definition]
+    if settings.may_park:
+        topics = KafkaTopics(kafka_clients(settings))
+        found.append(await topics.dead_letters(settings.name, lambda name: route_of(settings, name) is not None))
+    return found
 
 
 async def replay_dead_letters(settings: Settings, how: replay.Replaying, on_progress: replay.OnProgress) -> list[replay.Line]:

@@ -255,12 +255,14 @@ class Sink(Protocol):
 class StreamDescription:
     """An ACTIVE or UPDATING stream: its open shards and the largest record (data and partition key) it takes, in bytes.
 
-    `created_ms` tells it from one of the same name that was deleted; None where the service does not tell it.
+    `created_ms` tells it from one of the same name that was deleted; `retention_ms`: for so long it keeps its records. None where
+    the service does not tell it.
     """
 
     shard_map: ShardMap
     record_bytes_max: int
     created_ms: int | None = None
+    retention_ms: int | None = None
 
 
 class ShardDirectory(Protocol):

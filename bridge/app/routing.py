@@ -30,7 +30,7 @@ RouteTopic = Callable[[str, int], RoutedTopic | None]
 
 def route_of(settings: Settings, topic: str) -> Route | None:
     """The route that carries a topic; None when there is none, and for the bridge's own topics, which a pattern may match."""
-    if topic == settings.dead_letter_topic:
+    if topic in settings.own_topics:
         return None
     routes: Sequence[Route] = settings.routes
     matching = (route for route in sorted(routes, key=lambda route: route.is_pattern) if route.matches(topic))
@@ -42,7 +42,7 @@ def routed_topic(settings: Settings, topic: str, slices: int) -> RoutedTopic | N
 
     Raises KeyError for a topic that no route carries: Kafka and Python read a pattern differently.
     """
-    if topic == settings.dead_letter_topic:
+    if topic in settings.own_topics:
         return None
     route = route_of(settings, topic)
     if route is None:

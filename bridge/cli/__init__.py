@@ -5,11 +5,13 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import config_check, config_schema, demo, dlq_list, dlq_replay, dlq_show, health, run, status
+from bridge.cli import config_check, config_schema, config_topics, demo, dlq_list, dlq_replay, dlq_show, health, run, status
 
 # Typer's own tracebacks would show local variables, and with them secrets.
 app = typer.Typer(name="bridge", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-config = typer.Typer(no_args_is_help=True, help="The configuration file: check it, or print its schema.")
+config = typer.Typer(
+    no_args_is_help=True, help="The configuration file: check it, print its schema, or the topics that it needs."
+)
 app.add_typer(config, name="config")
 dlq = typer.Typer(no_args_is_help=True, help="The dead letters: records that could not be carried, parked in their topic.")
 app.add_typer(dlq, name="dlq")
@@ -20,6 +22,7 @@ app.command("status")(status.status)
 app.command("health")(health.health)
 config.command("check")(config_check.check)
 config.command("schema")(config_schema.schema)
+config.command("topics")(config_topics.topics)
 dlq.command("list")(dlq_list.show_list)
 dlq.command("show")(dlq_show.show)
 dlq.command("replay")(dlq_replay.replay)

@@ -11,6 +11,7 @@ import orjson
 import yaml
 
 from bridge.demo.processes import ChildProcess
+from bridge.embedded.kafka import PARTITIONS
 
 NAME = "flights-demo"
 REGION = "us-east-1"
@@ -30,12 +31,14 @@ def demo_environment() -> dict[str, str]:
 
 
 def demo_configuration(bootstrap: str, endpoint_url: str, topic: str, stream: str) -> dict[str, Any]:
-    """The configuration file: addresses and one route; the rest are the defaults of production."""
+    """The configuration file: addresses and one route; the rest are the defaults of production. The embedded Kafka makes every
+    topic with so many partitions."""
     return {
         "name": NAME,
         "kafka": {"bootstrap_servers": bootstrap},
         "kinesis": {"region": REGION, "endpoint_url": endpoint_url},
         "routes": [{"topic": topic, "stream": stream}],
+        "ledger": {"slots": PARTITIONS},
         "metrics": {"host": _HOST, "port": 0},
     }
 

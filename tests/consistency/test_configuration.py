@@ -72,6 +72,9 @@ OTHER_VALUES: dict[str, Any] = {
     "routes.on_missing_field": "park",
     "buffer_bytes_max": "1MiB",
     "commit_interval": "3s",
+    "ledger.slots": 1,
+    "ledger.replication_factor": -1,
+    "ledger.retention": "25h",
     "metrics.host": "::1",
     "metrics.port": 0,
     "log.level": "error",
@@ -315,6 +318,8 @@ def test_other_values_satisfy_the_schema_too() -> None:
         ("buffer_bytes_max", "5MB"),
         ("metrics.port", 65536),
         ("metrics.port", True),
+        ("ledger.replication_factor", 0),
+        ("ledger.slots", 0),
         ("defaults.shard_share", 0),
         ("defaults.ordering", "any"),
         ("defaults.partition_key", {"field": "fixed"}),
@@ -351,5 +356,5 @@ def test_the_defaults_of_the_schema_are_what_a_user_would_write() -> None:
     schema = json_schema()
     for definition in [schema, *schema["$defs"].values()]:
         for key, part in definition["properties"].items():
-            if "default" in part and key not in ("group", "defaults", "metrics", "log", "security"):
+            if "default" in part and key not in ("group", "defaults", "ledger", "metrics", "log", "security"):
                 assert is_valid(part["default"], part, schema), key

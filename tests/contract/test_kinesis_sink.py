@@ -3,6 +3,7 @@
 DIFFERENCES names the tests in which kinesalite answers otherwise than the service; such a test then asserts what it does.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -145,6 +146,16 @@ async def test_describe_names_the_shards_after_a_reshard(kinesis, client, stream
     assert after.shards[-1].ending_hash_key == HASH_KEY_MAX
     assert after.closed == {FIRST: before.shards[0]}
     assert len(shards_of(client, stream)) == 4
+
+
+async def test_describe_tells_how_long_records_are_kept(kinesis, client, stream):
+    assert (await kinesis.directory.describe(stream)).retention_ms == 24 * 3_600_000
+    client.increase_stream_retention_period(StreamName=stream, RetentionPeriodHours=48)
+    for _ in range(50):
+        if (found := (await kinesis.directory.describe(stream)).retention_ms) != 24 * 3_600_000:
+            break
+        await asyncio.sleep(0.05)
+    assert found == 48 * 3_600_000
 
 
 async def test_describe_tells_the_largest_record(kinesis, client, stream, differs):

@@ -17,6 +17,7 @@ from bridge.ports import StreamDescription
 
 TIMEOUT_S = 15.0
 PAGES_MAX = 1000
+HOUR_MS = 3_600_000
 _NOT_PUT = ("DryRunOperationException", "InvalidArgumentException", "ValidationException")
 _PASSING = {"LimitExceededException", "ResourceInUseException", "ThrottlingException", "InternalFailure", "ServiceUnavailable"}
 
@@ -52,7 +53,9 @@ class KinesisShardDirectory:
         kib = summary.get("MaxRecordSizeInKiB")
         created = summary.get("StreamCreationTimestamp")
         created_ms = None if created is None else round(created.timestamp() * 1000)
-        return StreamDescription(shard_map, kib * KIB if kib else RECORD_BYTES_MAX_DEFAULT, created_ms)
+        hours = summary.get("RetentionPeriodHours")
+        retention_ms = None if hours is None else hours * HOUR_MS
+        return StreamDescription(shard_map, kib * KIB if kib else RECORD_BYTES_MAX_DEFAULT, created_ms, retention_ms)
 
     async def try_to_write(self, stream: str) -> None:
         """See `ShardDirectory`.

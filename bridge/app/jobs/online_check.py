@@ -1,16 +1,18 @@
 """`bridge config check --online`: everything that the bridge needs of Kafka and Kinesis is really tried, nothing is changed."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.app.routing import route_of
 from bridge.app.settings import Settings
 from bridge.app.settings.route import TOPIC_PLACEHOLDER
+from bridge.app.settings.units import format_duration
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import Partition
-from bridge.ports import GroupDirectory, ShardDirectory, TopicDirectory
+from bridge.ports import GroupDirectory, ShardDirectory, StreamDescription, TopicDirectory
 
+DAY_S = 86_400
 COMPACTED = (
     "its null values are deletions, and each of them will be parked (on_tombstone: park is the default): decide it for this "
     "route, such as send_empty where its consumers read no bytes as a deletion, or park to keep it so"
@@ -46,6 +48,8 @@ async def check_online(settings: Settings, kafka: Kafka, kinesis: ShardDirectory
         topics = {p.topic for p in partitions}
         results = [CheckResult(brokers), *await _check_kafka(settings, kafka, partitions)]
         results += [*await _check_compacted(settings, kafka, topics), *await _check_dead_letters(settings, kafka)]
+        ledger = settings.ledger_definition
+        results.append(await _tried(f"topic {ledger.name}: make it, or read and write it", kafka.try_topic(ledger)))
     return [*results, *await _check_kinesis(settings, kinesis, topics)]
 
 
@@ -93,11 +97,33 @@ async def _check_kinesis(settings: Settings, kinesis: ShardDirectory, topics: se
     fixed = {route.stream_for(route.topic) for route in settings.routes if not route.is_pattern}
     fixed |= {route.stream for route in settings.routes if TOPIC_PLACEHOLDER not in route.stream}
     for stream in sorted(fixed | {route.stream_for(topic) for topic in topics if (route := route_of(settings, topic))}):
-        described = await _tried(f"stream {stream}: describe it and list its shards", kinesis.describe(stream))
-        results.append(described)
-        if described.problem is None:
+        descriptions: list[StreamDescription] = []
+        results.append(
+            await _tried(f"stream {stream}: describe it and list its shards", _describe(stream, kinesis, descriptions))
+        )
+        for description in descriptions:
             results.append(await _tried(f"stream {stream}: permission to put records", kinesis.try_to_write(stream)))
+            results += _check_retention(settings, stream, description.retention_ms)
     return results
+
+
+async def _describe(stream: str, kinesis: ShardDirectory, descriptions: list[StreamDescription]) -> None:
+    descriptions.append(await kinesis.describe(stream))
+
+
+def _check_retention(settings: Settings, stream: str, retention_ms: int | None) -> Iterator[CheckResult]:
+    """The ledger has to remember each record for as long as it can be read from its stream."""
+    if retention_ms is None:
+        return
+    ours, theirs = settings.ledger.retention, retention_ms / 1000
+    subject = (
+        f"ledger.retention {format_duration(ours)}: longer than stream {stream} keeps its records ({format_duration(theirs)})"
+    )
+    problem = (
+        f"write {format_duration(theirs + DAY_S)} or more; where topic {settings.ledger_definition.name} is there already, "
+        "set its retention.ms to the same"
+    )
+    yield CheckResult(subject, None if ours > theirs else problem)
 
 
 async def _tried(subject: str, call: Awaitable[object]) -> CheckResult:

@@ -8,7 +8,7 @@ from bridge.app.settings.route import STREAM_NAME_MAX, TOPIC_PLACEHOLDER, stream
 from bridge.app.settings.security_rules import SECURITY_RULES
 from bridge.app.settings.units import format_duration
 from bridge.core.quotas import PARTITION_KEY_CHARACTERS_MAX
-from bridge.core.topics import dead_letter_topic
+from bridge.core.topics import dead_letter_topic, own_topics
 
 # `<name>:topic/partition/offset` with the widest partition and offset that Kafka can have.
 _ORIGIN_DIGITS = 10 + 19
@@ -120,11 +120,16 @@ def _external_id_needs_a_role(draft: Draft) -> Iterator[Problem]:
 
 def _own_topics_stay_out(draft: Draft, route: str) -> Iterator[Problem]:
     """A pattern may mean them: they are no topics of its route."""
-    if draft.value(f"{route}.topic") == dead_letter_topic(draft.value("name")):
+    topic, name = draft.value(f"{route}.topic"), draft.value("name")
+    if topic == dead_letter_topic(name):
         yield draft.problem(
             f"{route}.topic",
             "remove this route: the bridge parks there what it cannot carry, and would go round in circles; "
             "`bridge dlq replay` carries dead letters",
+        )
+    elif topic in own_topics(name):
+        yield draft.problem(
+            f"{route}.topic", "remove this route: the bridge writes there of what it carries, and would never end"
         )
 
 

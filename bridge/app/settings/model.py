@@ -6,10 +6,11 @@ from pydantic import Field, model_validator
 
 from bridge.app.settings.kafka import KafkaSettings
 from bridge.app.settings.kinesis import KinesisSettings
+from bridge.app.settings.ledger import LedgerSettings
 from bridge.app.settings.route import Route, RouteDefaults
 from bridge.app.settings.section import BridgeName, FilledText, Section, WholeNumber, written
 from bridge.app.settings.units import Duration, Size, Within
-from bridge.core.topics import dead_letter_topic
+from bridge.core.topics import TopicDefinition, dead_letter_topic, ledger_definition, own_topics
 
 
 class MetricsSettings(Section):
@@ -67,6 +68,7 @@ class Settings(Section):
         description="How often offsets are committed. 1s costs the brokers next to nothing and bounds what is repeated "
         "after a crash.",
     )
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
@@ -74,6 +76,17 @@ class Settings(Section):
     def dead_letter_topic(self) -> str:
         """Where parked records go."""
         return dead_letter_topic(self.name)
+
+    @property
+    def ledger_definition(self) -> TopicDefinition:
+        """How the ledger's topic has to be."""
+        ledger = self.ledger
+        return ledger_definition(self.name, ledger.slots, ledger.retention, ledger.replication_factor)
+
+    @property
+    def own_topics(self) -> frozenset[str]:
+        """The bridge's own, which no route carries."""
+        return own_topics(self.name)
 
     @property
     def may_park(self) -> bool:

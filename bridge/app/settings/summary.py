@@ -30,7 +30,7 @@ def summary_lines(settings: Settings) -> Iterator[str]:
     for group in ("kafka", "kinesis"):
         yield f"{group:8} {_pairs(shown[group])}"
     yield f"limits   {_pairs({key: shown[key] for key in ('buffer_bytes_max', 'commit_interval')})}"
-    for group in ("metrics", "log"):
+    for group in ("ledger", "metrics", "log"):
         yield f"{group:8} {_pairs(shown[group])}"
     for route, values in zip(settings.routes, shown["routes"], strict=True):
         yield f"route    {route.topic} -> {route.stream}  {_pairs(_beside_names(values))}"

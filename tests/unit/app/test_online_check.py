@@ -1,6 +1,7 @@
-"""What `config check --online` says of dead letters: without writing one."""
+"""What `config check --online` says of topics: those of the routes, dead letters, the ledger."""
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from bridge.app.jobs.online_check import CheckResult, check_online
 from bridge.app.settings import parse_settings
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import Partition
+from bridge.core.topics import TopicDefinition
 from tests.unit.app.streams import Kinesis
 
 
@@ -21,6 +23,8 @@ class Kafka:
         self.asked: list[str] = []
         self.error: Exception | None = None
         self.settings_error: Exception | None = None
+        self.ledger_error: Exception | None = None
+        self.ledgers: list[TopicDefinition] = []
 
     async def partitions_of(self, wanted: Callable[[str], bool]) -> list[Partition]:
         return [Partition(topic, 0) for topic in self.topics if wanted(topic)]
@@ -42,13 +46,18 @@ class Kafka:
         if self.error is not None:
             raise self.error
 
+    async def try_topic(self, definition: TopicDefinition) -> None:
+        self.ledgers.append(definition)
+        if self.ledger_error is not None:
+            raise self.ledger_error
+
 
 class TryableKinesis(Kinesis):
     async def try_to_write(self, stream: str) -> None:
         return None
 
 
-async def check(kafka: Kafka, *routes: dict[str, Any], **more: Any) -> dict[str, CheckResult]:
+async def check(kafka: Kafka, *routes: dict[str, Any], kinesis: Kinesis | None = None, **more: Any) -> dict[str, CheckResult]:
     settings = parse_settings(
         {
             "name": "orders-move",
@@ -58,7 +67,7 @@ async def check(kafka: Kafka, *routes: dict[str, Any], **more: Any) -> dict[str,
             **more,
         }
     )
-    results = await check_online(settings, kafka, TryableKinesis())  # type: ignore[arg-type]
+    results = await check_online(settings, kafka, kinesis or TryableKinesis())  # type: ignore[arg-type]
     return {result.subject: result for result in results}
 
 
@@ -104,3 +113,37 @@ async def test_a_bridge_that_never_parks_needs_no_topic() -> None:
     kafka = Kafka()
     await check(kafka, {"topic": "orders", "stream": "s", "on_oversize": "stop", "on_tombstone": "skip"})
     assert kafka.asked == []
+
+
+@pytest.mark.parametrize(("error", "reachable"), [(None, True), (RefusedError("no"), True), (UnavailableError("no"), False)])
+async def test_the_ledger_topic_is_tried(error: Exception | None, reachable: bool) -> None:
+    kafka = Kafka()
+    kafka.ledger_error = error
+    found = (await check(kafka, ledger={"slots": 8, "retention": "9d", "replication_factor": 3}))[
+        "topic orders-move.ledger: make it, or read and write it"
+    ]
+    assert (found.problem, found.reachable) == (None if error is None else "no", reachable)
+    (tried,) = kafka.ledgers
+    assert (tried.partitions, tried.replication_factor, tried.settings["retention.ms"]) == (8, 3, "777600000")
+
+
+@pytest.mark.parametrize(
+    ("hours", "subject", "problem"),
+    [
+        (24, "ledger.retention 8d: longer than stream s keeps its records (1d)", None),
+        (191, "ledger.retention 8d: longer than stream s keeps its records (191h)", None),
+        (192, "ledger.retention 8d: longer than stream s keeps its records (8d)", "write 9d or more; "),
+        (8760, "ledger.retention 8d: longer than stream s keeps its records (365d)", "write 366d or more; "),
+    ],
+)
+async def test_the_ledger_remembers_longer_than_the_stream(hours: int, subject: str, problem: str | None) -> None:
+    kinesis = TryableKinesis()
+    kinesis.description = replace(kinesis.description, retention_ms=hours * 3_600_000)
+    found = (await check(Kafka(), kinesis=kinesis))[subject]
+    assert (found.problem is None) == (problem is None)
+    assert (found.problem or "").startswith(problem or "")
+    assert problem is None or "retention.ms" in (found.problem or "")
+
+
+async def test_a_stream_that_does_not_tell_its_retention_is_not_judged() -> None:
+    assert not [subject for subject in await check(Kafka()) if "ledger.retention" in subject]

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
+from bridge.app.routing import route_of, routed_topic
 from bridge.app.settings import (
     FieldTemplate,
     Problem,
@@ -321,7 +322,6 @@ def test_an_unknown_key_names_the_nearest_and_all_known_ones(changes: dict[str, 
         "parity",
         "direction",
         "lease",
-        "ledger",
         "admin",
     ],
 )
@@ -632,6 +632,54 @@ def test_a_policy_that_does_not_exist_is_refused_with_those_that_do(key: str) ->
 def test_the_dead_letter_topic_is_needed_where_a_route_may_park(changes: dict[str, Any], may_park: bool) -> None:
     never = {"topic": "b", "stream": "b", "on_oversize": "skip", "on_tombstone": "skip"}
     assert settings(routes=[never, {"topic": "a", "stream": "b", **changes}]).may_park is may_park
+
+
+def test_a_route_of_the_bridges_own_ledger_is_refused() -> None:
+    (found,) = problems(routes=[{"topic": "orders-move.ledger", "stream": "s"}])
+    assert (found.path, found.value) == ("routes[0].topic", "orders-move.ledger")
+    assert found.remedy.startswith("remove this route")
+    assert settings(routes=[{"topic": "other.ledger", "stream": "s"}]).routes
+
+
+@pytest.mark.parametrize("topic", ["orders-move.ledger", "orders-move.dlq"])
+def test_a_pattern_does_not_carry_the_bridges_own_topics(topic: str) -> None:
+    read = settings(routes=[{"topic": "^.*", "stream": "s"}])
+    assert route_of(read, topic) is None
+    assert routed_topic(read, topic, 1) is None
+    assert route_of(read, "other.ledger") is read.routes[0]
+
+
+def test_the_ledger_has_defaults_that_are_safe() -> None:
+    read = settings()
+    assert (read.ledger.slots, read.ledger.replication_factor, read.ledger.retention) == (16, -1, 8 * 86_400.0)
+    assert read.ledger_definition.by_hand() == (
+        "kafka-topics.sh --create --topic orders-move.ledger --partitions 16 --config cleanup.policy=delete "
+        "--config retention.ms=691200000 --config retention.bytes=-1 --config max.message.bytes=4259840"
+    )
+    chosen = settings(ledger={"slots": 4, "replication_factor": 3, "retention": "30d"}).ledger_definition
+    assert chosen.by_hand("b1:9092").startswith(
+        "kafka-topics.sh --bootstrap-server b1:9092 --create --topic orders-move.ledger --partitions 4 --replication-factor 3 "
+        "--config cleanup.policy=delete --config retention.ms=2592000000 "
+    )
+
+
+@pytest.mark.parametrize(
+    ("ledger", "remedy"),
+    [
+        ({"slots": 0}, "1"),
+        ({"slots": 257}, "256"),
+        ({"slots": True}, "number"),
+        ({"replication_factor": 0}, "write -1 for the cluster's default"),
+        ({"replication_factor": -2}, "-1"),
+        ({"retention": "24h"}, "write a value from 25h"),
+        ({"retention": 8}, "write the unit"),
+        ({"slot": 16}, "slots"),
+    ],
+)
+def test_a_wrong_ledger_is_told(ledger: dict[str, Any], remedy: str) -> None:
+    (found,) = problems(ledger=ledger)
+    assert found.path == f"ledger.{next(iter(ledger))}"
+    assert remedy in found.remedy
 
 
 def test_a_route_of_the_bridges_own_dead_letters_is_refused() -> None:
