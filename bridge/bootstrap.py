@@ -1,11 +1,11 @@
 """The composition root: reads the configuration, makes the adapters, wires the line. The only importer of adapters."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import uvloop
 from aiobotocore.config import AioConfig
@@ -15,7 +15,6 @@ from confluent_kafka.admin import AdminClient
 from bridge import __version__
 from bridge.adapters.kafka.admin import KafkaAdmin
 from bridge.adapters.kafka.clients import KafkaClients
-from bridge.adapters.kafka.dead_letter_reader import KafkaDeadLetterReader
 from bridge.adapters.kafka.dead_letters import DeadLetterTopic, KafkaDeadLetters
 from bridge.adapters.kafka.handover import Handover
 from bridge.adapters.kafka.ledger import KafkaLedger
@@ -35,12 +34,8 @@ from bridge.app.collector import calm_collector
 from bridge.app.forward import ForwardLine
 from bridge.app.forward_setup import ForwardLimits, ForwardPorts
 from bridge.app.http_api import metrics_app, serving
-from bridge.app.jobs import online_check, replay
-from bridge.app.jobs.online_check import CheckResult
-from bridge.app.jobs.status import Status, read_status
 from bridge.app.log_output import configure_logging
-from bridge.app.replay_line import ReplayLine
-from bridge.app.routing import remembering_routes, route_of, routed_topic
+from bridge.app.routing import remembering_routes, route_of
 from bridge.app.settings import MSK_IAM, Problem, SecretFileError, Settings, security_secrets
 from bridge.app.stream_line import StreamLine
 from bridge.app.supervisor import supervise
@@ -48,8 +43,7 @@ from bridge.app.telemetry import Telemetry
 from bridge.core.delivery.key_strategies import KeyCache
 from bridge.core.delivery.requests import RequestLimits
 from bridge.core.errors import UnavailableError
-from bridge.core.topics import TopicDefinition
-from bridge.ports import Clock, DeadLetterReader, Ledger, Sink, Source
+from bridge.ports import Clock, Ledger, Sink, Source
 
 CONSUMER_SESSION_TIMEOUT_S = 45.0
 """Default of `group.consumer.session.timeout.ms`, where the broker does not name its setting."""
@@ -258,45 +252,3 @@ async def _run(settings: Settings) -> bool:
         async with serving(metrics_app(forward, telemetry), settings.metrics.host, settings.metrics.port) as port:
             telemetry.log("info", "bridge_started", version=__version__, name=settings.name, metrics_port=port)
             return await supervise(forward, telemetry, drain_timeout_s)
-
-
-async def status(settings: Settings) -> Status:
-    """What the whole bridge does, from Kafka. Raises UnavailableError."""
-    admin = KafkaAdmin(kafka_clients(settings))
-    return await read_status(settings, admin, SystemClock())
-
-
-def dead_letter_reader(settings: Settings) -> DeadLetterReader:
-    """Reads the dead-letter topic."""
-    kafka = kafka_clients(settings)
-    return KafkaDeadLetterReader(settings.dead_letter_topic, kafka, KafkaAdmin(kafka))
-
-
-async def internal_topics(settings: Settings) -> list[TopicDefinition]:
-    """How the bridge's own topics have to be; that of dead letters as the routes' topics are now. Raises UnavailableError."""
-    found = [settings.ledger_definition]
-    if settings.may_park:
-        topics = KafkaTopics(kafka_clients(settings))
-        found.append(await topics.dead_letters(settings.name, lambda name: route_of(settings, name) is not None))
-    return found
-
-
-async def replay_dead_letters(settings: Settings, how: replay.Replaying, on_progress: replay.OnProgress) -> list[replay.Line]:
-    """Carries dead letters once more. Raises UnavailableError, RefusedError."""
-    configure_logging(settings.log, sys.stderr)  # the report goes to standard output
-    kafka, machine = kafka_clients(settings), Machine()
-    reader, marks = dead_letter_reader(settings), dead_letters(settings, kafka, machine)
-    slices = await replay.slices_of(settings, KafkaAdmin(kafka))
-    try:
-        async with open_kinesis(settings) as kinesis:
-            open_stream = stream_opener(settings, kinesis, Telemetry(), machine.clock)
-            async with ReplayLine(open_stream, lambda topic, n: routed_topic(settings, topic, n), slices) as line:
-                return await replay.replay(reader, marks, line.carry, how, on_progress)
-    finally:
-        await marks.close()
-
-
-async def check_online(settings: Settings) -> list[CheckResult]:
-    """Tries everything that the bridge needs of Kafka and Kinesis."""
-    async with open_kinesis(settings) as kinesis:
-        return await online_check.check_online(settings, KafkaTopics(kafka_clients(settings)), kinesis.directory)

@@ -5,7 +5,19 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import config_check, config_schema, config_topics, demo, dlq_list, dlq_replay, dlq_show, health, run, status
+from bridge.cli import (
+    config_check,
+    config_schema,
+    config_topics,
+    demo,
+    dlq_list,
+    dlq_replay,
+    dlq_show,
+    health,
+    run,
+    status,
+    translate,
+)
 
 # Typer's own tracebacks would show local variables, and with them secrets.
 app = typer.Typer(name="bridge", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -19,6 +31,7 @@ app.add_typer(dlq, name="dlq")
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("status")(status.status)
+app.command("translate")(translate.translate)
 app.command("health")(health.health)
 config.command("check")(config_check.check)
 config.command("schema")(config_schema.schema)

@@ -32,7 +32,7 @@ def check(
 
     With --online: exit status 1 where something was refused or does not exist, 5 where something cannot be reached.
     """
-    from bridge.bootstrap import check_online  # loads every client: not for commands that need none
+    from bridge.bootstrap_jobs import check_online  # loads every client: not for commands that need none
 
     try:
         settings = checked_settings(config)

@@ -16,7 +16,7 @@ def topics(config: ConfigFile, output: OutputOption = Output.TABLE) -> None:
 
     Needs Kafka where records may be parked: the dead-letter topic is as wide as the widest topic of the routes.
     """
-    from bridge.bootstrap import internal_topics  # loads every client: not for commands that need none
+    from bridge.bootstrap_jobs import internal_topics  # loads every client: not for commands that need none
 
     settings = settings_or_exit(config)
     with exit_of_trouble():

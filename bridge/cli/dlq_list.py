@@ -24,7 +24,7 @@ def show_list(
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, the last parked first.")] = 100,
 ) -> None:
     """Lists parked records, each once, however often it was parked. Needs Kafka only."""
-    from bridge.bootstrap import dead_letter_reader  # loads every client: not for commands that need none
+    from bridge.bootstrap_jobs import dead_letter_reader  # loads every client: not for commands that need none
 
     settings = settings_or_exit(config)
     with exit_of_trouble():

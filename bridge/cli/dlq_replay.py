@@ -30,7 +30,7 @@ def replay(
     What still cannot be carried stays parked; then the exit status is 1. Order holds among the records of a replay, not towards
     what was carried meanwhile.
     """
-    from bridge.bootstrap import replay_dead_letters  # loads every client: not for commands that need none
+    from bridge.bootstrap_jobs import replay_dead_letters  # loads every client: not for commands that need none
 
     if bool(ids) == every:
         raise typer.BadParameter("name the records, or write --all (with --reason where not all are meant)")

@@ -31,7 +31,7 @@ def show(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Shows a parked record with its headers; JSON has the exact bytes in base64."""
-    from bridge.bootstrap import dead_letter_reader  # loads every client: not for commands that need none
+    from bridge.bootstrap_jobs import dead_letter_reader  # loads every client: not for commands that need none
 
     partition, offset = place(letter_id)
     settings = settings_or_exit(config)

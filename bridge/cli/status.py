@@ -23,7 +23,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Shows it again every two seconds, with rates.")] = False,
 ) -> None:
     """Routes, lag, halted partitions and replicas of the whole bridge. Needs Kafka only, no running daemon."""
-    from bridge.bootstrap import status as ask_status  # loads every client: not for commands that need none
+    from bridge.bootstrap_jobs import status as ask_status  # loads every client: not for commands that need none
 
     settings = settings_or_exit(config)
     try:

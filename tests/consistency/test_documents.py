@@ -18,6 +18,7 @@ import pytest
 import typer
 
 from bridge import __version__
+from bridge.app.jobs.translate import Finding
 from bridge.app.settings import load_settings
 from bridge.app.telemetry import CATALOGUE, Event
 from bridge.cli import app
@@ -381,6 +382,10 @@ def test_the_example_of_commit_metadata_is_what_is_written() -> None:
 def test_every_tier_has_its_row() -> None:
     tiers = {folder.name for folder in (ROOT / "tests").iterdir() if any(folder.glob("**/test_*.py"))}
     assert set(column(ARCHITECTURE, "tier")) == tiers
+
+
+def test_findings_are_those_of_the_code() -> None:
+    assert column(README, "`finding`") == list(Finding)
 
 
 # -- what the documents point to

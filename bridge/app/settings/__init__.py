@@ -6,7 +6,7 @@ from bridge.app.settings.kinesis import KinesisSettings
 from bridge.app.settings.loading import load_settings, parse_settings
 from bridge.app.settings.model import LogSettings, MetricsSettings, Settings
 from bridge.app.settings.problems import Problem, SettingsError
-from bridge.app.settings.route import FieldTemplate, Route, RouteDefaults, StartTimestamp
+from bridge.app.settings.route import FieldTemplate, Route, RouteDefaults, StartTimestamp, stream_name
 from bridge.app.settings.schema import json_schema
 from bridge.app.settings.secret_files import SecretFileError, security_file_problems, security_secrets
 from bridge.app.settings.security import MSK_IAM, SecuritySettings
@@ -33,6 +33,7 @@ __all__ = [
     "parse_settings",
     "security_file_problems",
     "security_secrets",
+    "stream_name",
     "summary_lines",
     "warnings",
 ]

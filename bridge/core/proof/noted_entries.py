@@ -51,11 +51,16 @@ def _offsets(rows: Sequence[Row], lanes_of: PartitionLanes) -> tuple[list[int], 
 def slot_of(group: Group, slots: int) -> int:
     """What is said of one shard is in one slot, what is said of a partition alone too."""
     if isinstance(group, Stored):
-        text = f"{group.shard.stream}/{group.shard.shard_id}"
-    elif isinstance(group, Doubts):
-        text = f"{group.stream}/{group.partition}"
-    else:
-        text = str(group.partition)
+        return slot_of_shard(group.shard, slots)
+    return _slot(f"{group.stream}/{group.partition}" if isinstance(group, Doubts) else str(group.partition), slots)
+
+
+def slot_of_shard(shard: StreamShard, slots: int) -> int:
+    """Where all stands that was stored in this shard."""
+    return _slot(f"{shard.stream}/{shard.shard_id}", slots)
+
+
+def _slot(text: str, slots: int) -> int:
     return xxh3_64_intdigest(text.encode()) % slots
 
 
