@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.simulation.planted.delivery import DELIVERY
+from tests.simulation.planted.ledger import LEDGER
 from tests.simulation.planted.mutant import Mutant
 from tests.simulation.planted.records import RECORDS
 
@@ -21,7 +22,7 @@ SEEDS_MAX = 300
 SECONDS_MAX = 900.0
 
 
-MUTANTS = (*DELIVERY, *RECORDS)
+MUTANTS = (*DELIVERY, *RECORDS, *LEDGER)
 
 
 def mutated(mutant: Mutant, folder: Path) -> None:

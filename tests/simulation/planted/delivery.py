@@ -15,8 +15,8 @@ DELIVERY = (
         "commit what was read when partitions are revoked",
         "L1",
         "app/partition_line.py",
-        "return CommitPoint(self.committable(),",
-        "return CommitPoint(self.tracker.read_to if self.draining else self.committable(),",
+        "return CommitPoint(committable,",
+        "return CommitPoint(self.tracker.read_to if self.draining else committable,",
         seed=17,
     ),
     Mutant(
@@ -39,8 +39,8 @@ DELIVERY = (
         "answer matched by position after reordering",
         "L1",
         "core/delivery/scheduler.py",
-        "zip(request.rows[first:end], answer.outcomes[first:end], strict=True)",
-        "zip(request.rows[first:end], answer.outcomes[first:end][::-1], strict=True)",
+        "row, outcome = request.rows[i],",
+        "row, outcome = request.rows[first + end - 1 - i],",
         seed=0,
     ),
     Mutant(

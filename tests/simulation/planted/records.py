@@ -7,7 +7,7 @@ RECORDS = (
         "an aggregate that landed on another shard counts as stored",
         "L1",
         "core/delivery/aggregate_lanes.py",
-        "            self._undecided.append((row, shard_id))\n"
+        "            self._undecided.append((row, shard_id, sequence_number))\n"
         "            return None\n"
         "        return self._holds(shard_id, row)\n",
         "            return True\n        return True\n",
