@@ -15,6 +15,8 @@ records that nobody claims. Two mistakes are possible and both are excluded: to 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from math import inf
 
 from bridge.core.proof.assignment import NOBODY, AlikeRecord, LaneRow, assign
 from bridge.core.proof.ledger_index import Doubt, LedgerIndex, Origin, Place
@@ -34,6 +36,15 @@ def settle(expected: Sequence[Expected], evidence: Sequence[Evidence], known: Kn
     for key in _keys(expected, evidence, known, verdicts).values():
         key.judge(known, verdicts)
     return verdicts
+
+
+def needed_since_ms(expected: Sequence[Expected], index: LedgerIndex) -> float:
+    """From when on shards and ledger have to be read for `settle` (see `Known`): the first moment of our rows, and of what others
+    have in doubt with the same partition keys. Where that is earlier than what was read, read again from there."""
+    keys = {hashed for rows in expected if not rows.is_marked for hashed in rows.key_hashes}
+    streams = {rows.stream for rows in expected}
+    theirs = (doubt.not_before_ms for stream in streams for doubt in index.doubts_of(stream) if doubt.key_hash in keys)
+    return min(chain((first_ms for rows in expected for first_ms in rows.not_before_ms), theirs), default=inf)
 
 
 def digests_to_watch(expected: Sequence[Expected], evidence: Sequence[Evidence], index: LedgerIndex) -> set[int]:

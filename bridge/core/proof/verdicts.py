@@ -70,8 +70,10 @@ class Known:
     """What was found out so far; all moments are Kinesis's, in milliseconds.
 
     `index` follows the partitions of the rows and watches the stream for their keys and for `digests_to_watch`. It holds the
-    ledger to its end as it was after `known_to_ms` was read, from so far back that the entries of all records are there which
-    arrived at the earliest `not_before_ms` less the margin or later; and own acks that are not in the ledger yet.
+    ledger to its end as it was after `known_to_ms` was read, from what was written at `needed_since_ms` less `settle` and twice
+    the margin: so that every doubt is there that was not over then, and every entry for a record that arrived later; and own
+    acks that are not in the ledger yet. After a takeover all doubts of a partition are said again together, so that none of a
+    lane is missing there.
 
     `known_to_ms`: the lowest watermark of all partitions that feed the stream; of ours, the rows that are asked about aside.
     `read_to_ms`: the earliest moment at which the last read that reached the tip, of every shard, can have begun.

@@ -13,7 +13,7 @@ from itertools import islice
 from bridge.core.proof.ledger_entries import Group, Resolved, ResolvedAs, Stored, StreamShard
 from bridge.core.proof.ledger_index import LedgerIndex, Origin, Place
 from bridge.core.proof.matching import Evidence, Mark
-from bridge.core.proof.recovery import digests_to_watch, settle
+from bridge.core.proof.recovery import digests_to_watch, needed_since_ms, settle
 from bridge.core.proof.verdicts import Expected, Known, Settled, Verdict
 from bridge.core.records import Partition
 
@@ -120,6 +120,10 @@ class Holding:
     unknown: dict[int, tuple[float, float]] = field(default_factory=dict)
     """Row -> window of the attempt."""
     published: set[int] = field(default_factory=set)
+    """Rows whose doubt this owner has said."""
+    noted: set[int] = field(default_factory=set)
+    """Rows whose doubt is in the ledger, whoever said it. After a takeover all are said again, so that who reads the later part
+    of the ledger finds all of a lane."""
     acked: list[tuple[list[int], Place]] = field(default_factory=list)
     """Not in the ledger yet."""
     claimed: set[Place] = field(default_factory=set)
@@ -186,7 +190,7 @@ class Owner:
                     holding.unknown[row] = before.watermark_ms, before.lease_end_ms + SETTLE_MS
                     if row in doubts:
                         holding.unknown[row] = doubts[row].not_before_ms, doubts[row].until_ms
-                        holding.published.add(row)
+                        holding.noted.add(row)
             holding.partition.metadata = Metadata(before.watermark_ms, self.latest + LEASE_MS)
             self.holdings.append(holding)
 
@@ -223,6 +227,7 @@ class Owner:
             if fresh and not partition.marked:
                 self.world.write(self.expected(holding).doubts(fresh))
                 holding.published.update(fresh)
+                holding.noted.update(fresh)
         for holding in self.holdings:
             if self.chance.random() < 0.9 and self.latest <= holding.partition.metadata.lease_end_ms:
                 holding.partition.metadata = Metadata(marks[holding.partition.name], self.latest + LEASE_MS)
@@ -230,7 +235,7 @@ class Owner:
     def expected(self, holding: Holding) -> Expected:
         """All rows of the partition; those that are not in doubt have no place yet, or one in the ledger."""
         partition = holding.partition
-        windows = [holding.unknown.get(row, (0, 0)) for row in range(len(partition.keys))]
+        windows = [holding.unknown.get(row, (self.world.now, self.world.now)) for row in range(len(partition.keys))]
         return Expected(
             STREAM,
             partition.name,
@@ -243,13 +248,18 @@ class Owner:
             partition.ordered,
         )
 
-    def index(self, partitions: list[SimPartition], digests: set[int] | None, keys: set[int] | None) -> LedgerIndex:
+    def index(
+        self, partitions: list[SimPartition], digests: set[int] | None, keys: set[int] | None, since_ms: float = -math.inf
+    ) -> LedgerIndex:
+        """The ledger from its floor on: what is said of these partitions, and all that was written since then."""
         index = LedgerIndex(10_000)
+        names = {partition.name for partition in partitions}
         for partition in partitions:
             index.follow(partition.name, 0)
         index.watch(STREAM, digests, keys)
-        for group in self.world.ledger:
-            index.add([group])
+        for written_ms, group in self.world.ledger:
+            if written_ms >= since_ms or group.partition in names:
+                index.add([group])
         return index
 
     def settle(self) -> None:
@@ -262,11 +272,16 @@ class Owner:
         digests: set[int] = set()
         keys = {key for rows in expected for key in rows.key_hashes}
         partitions = [holding.partition for holding in asked]
-        index = self.index(partitions, digests, keys)
+        since_ms = needed_since_ms(expected, LedgerIndex(0)) - 2 * MARGIN_MS - SETTLE_MS
+        index = self.index(partitions, digests, keys, since_ms)
         evidence, read_to = self.read()
-        while not (wanted := digests_to_watch(expected, evidence, index)) <= digests:
-            digests |= wanted
-            index = self.index(partitions, digests, keys)
+        while True:
+            earlier_ms = needed_since_ms(expected, index) - 2 * MARGIN_MS - SETTLE_MS
+            wanted = digests_to_watch(expected, evidence, index)
+            if wanted <= digests and earlier_ms >= since_ms:
+                break
+            digests, since_ms = digests | wanted, min(since_ms, earlier_ms)
+            index = self.index(partitions, digests, keys, since_ms)
         for holding in self.holdings:
             for rows, place in holding.acked:
                 index.add([self.world.entry(holding.partition, rows, place)])
@@ -292,8 +307,8 @@ class Owner:
             self.ack(holding, [row], verdict.place)
             return
         self.world.unsettled += verdict.settled == Settled.UNSETTLED
-        if row in holding.published:
-            holding.published.remove(row)
+        if row in holding.noted:
+            holding.noted.remove(row)
             self.world.write(Resolved(holding.partition.name, ResolvedAs.NOT_WRITTEN, "", [row]))
 
     def read(self) -> tuple[list[Evidence], float]:
@@ -342,7 +357,8 @@ class World:
         self.now = 1000
         self.deadline_ms = deadline_ms
         self.stream = Stream(chance)
-        self.ledger: list[Group] = []
+        self.ledger: list[tuple[int, Group]] = []
+        """When it was written, and what."""
         self.late: list[tuple[int, SimPartition, Attempt]] = []
         self.landed = self.unsettled = self.crashes = self.lost = 0
         self.keys, self.contents = chance.randint(1, 3), chance.randint(1, 3)
@@ -370,7 +386,7 @@ class World:
         return groups
 
     def write(self, group: Group) -> None:
-        self.ledger.append(group)
+        self.ledger.append((self.now, group))
 
     def entry(self, partition: SimPartition, rows: list[int], place: Place, is_claim: bool = False) -> Stored:
         """Of an aggregate all its records, whichever of them were asked about."""
@@ -446,7 +462,7 @@ class World:
         for partition in self.partitions:
             index.follow(partition.name, 0)
         index.watch(STREAM)
-        for group in self.ledger:
+        for _, group in self.ledger:
             index.add([group])
         assert index.disputes == 0
         places: dict[Origin, Place] = {}
