@@ -37,7 +37,8 @@ WAIT, ABSENT, UNSETTLED = Verdict(Settled.WAIT), Verdict(Settled.ABSENT), Verdic
 
 @dataclass(slots=True, frozen=True)
 class Expected:
-    """Rows of one partition that may have been attempted, ascending; those that the ledger knows already may be among them.
+    """Rows of one partition that may have been attempted, ascending; those whose place the ledger knows may be among them, those
+    that were resolved without a record may not.
 
     If a row was written, its record arrived from `not_before_ms` (when the attempt began, or the watermark) to `until_ms` (the
     end of the lease, or when the attempt was given up, and `settle` after it), by Kinesis's clock. Without marks rows need
