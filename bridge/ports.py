@@ -1,6 +1,6 @@
 """What the application asks of the outside world. Adapters implement these; nothing else crosses the border."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -9,6 +9,7 @@ from bridge.core.delivery.dead_letters import Origin, Parked, Replayed
 from bridge.core.delivery.halts import Reason
 from bridge.core.delivery.requests import Request
 from bridge.core.delivery.shard_map import ShardMap
+from bridge.core.proof.shard_reads import ReadableStream, ReadStart, ShardRead
 from bridge.core.records import DeadLetter, Partition, PutAnswer, SourceBatch
 from bridge.core.topics import TopicDefinition
 
@@ -278,6 +279,22 @@ class ShardDirectory(Protocol):
 
     async def try_to_write(self, stream: str) -> None:
         """Tries the permission to put records without putting one. Raises UnavailableError, RefusedError."""
+
+
+class ShardReader(Protocol):
+    """Reads streams back. It takes only a part of what a shard can be read (5 calls and 2 MiB a second), which all its readers
+    share, and gives way where others read too."""
+
+    async def shards(self, stream: str) -> ReadableStream:
+        """Every shard that is listed. Raises UnavailableError, RefusedError."""
+
+    def read(self, stream: str, shard_id: str, start: ReadStart) -> AsyncGenerator[ShardRead, None]:
+        """The records of a shard in their order, read by read, also such without records; ends with `has_ended`, for an open
+        shard never.
+
+        Raises UnavailableError without an answer (reading can go on behind the last record), and RefusedError, also where the
+        stream or shard is not there any more.
+        """
 
 
 # -- the rest

@@ -91,6 +91,20 @@ class SourceBatch:
         )
 
 
+@dataclass(slots=True)
+class ShardRecords:
+    """Records of one shard as Kinesis handed them over, in the order of their sequence numbers; arrival in milliseconds since the
+    epoch, by Kinesis's clock."""
+
+    sequence_numbers: list[int] = field(default_factory=list)
+    arrivals_ms: list[int] = field(default_factory=list)
+    partition_keys: list[str] = field(default_factory=list)
+    datas: list[bytes] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.sequence_numbers)
+
+
 @dataclass(slots=True, frozen=True)
 class DeadLetter:
     """A record that was not carried, whole, and why: `reason` is a short name, `detail` a sentence."""

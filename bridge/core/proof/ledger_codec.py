@@ -11,7 +11,8 @@ numbers (z: of either sign), texts and columns are written is described in `numb
 
     0, 1  Stored    index of the shard, index of the partition, rows number (1 or more), [counts], offsets, sequence numbers (see
                     below), digests of 8 bytes each, the lowest first
-    2     Resolved  index of the partition, 0 parked or 1 skipped as a byte, index of the reason's text, rows number, offsets
+    2     Resolved  index of the partition, 0 parked, 1 skipped or 2 not written as a byte, index of the reason's text, rows
+                    number, offsets
     3, 4  Doubts    index of the stream's text, 1 where they are ordered, else 0, as a byte, index of the partition, rows number,
                     [counts], offsets, column not before, column until, hashes of keys and digests of 8 bytes each
     5     Stored, that is a claim: as 0

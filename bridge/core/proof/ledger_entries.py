@@ -22,6 +22,9 @@ class ResolvedAs(IntEnum):
     """It is in the dead-letter topic."""
     SKIPPED = 1
     """It was passed by, for a reason that the configuration names."""
+    NOT_WRITTEN = 2
+    """Not resolved: the attempt in doubt was not written. Stands in the ledger before the row is attempted again, so that a doubt
+    is always of the last attempt."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,7 +49,7 @@ class Stored:
 
 @dataclass(slots=True, frozen=True)
 class Resolved:
-    """Offsets that were resolved without a Kinesis record; `reason` is the short name of the policy's reason."""
+    """Offsets that were resolved without a Kinesis record; `reason` is the short name of the policy's reason, if there is one."""
 
     partition: Partition
     resolved_as: ResolvedAs
@@ -60,7 +63,7 @@ class Doubts:
 
     Each Kinesis record that may have been stored has the hash of its partition key (`digests.key_hash`), its digest, and when it
     may have been: not before `not_before_ms`, not after `until_ms` (Kinesis's clock, milliseconds since the epoch). A fact
-    `Stored` or `Resolved` for its first offset settles a doubt.
+    `Stored` or `Resolved` for its first offset settles a doubt; the same offset again replaces it.
     """
 
     stream: str

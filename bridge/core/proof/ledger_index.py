@@ -66,6 +66,7 @@ class LedgerIndex:
         self._entries: dict[Partition, dict[int, Entry]] = {}
         self._resolved: dict[Partition, dict[int, ResolvedAs]] = {}
         self._watched: dict[str, frozenset[int] | None] = {}
+        self._watched_keys: dict[str, frozenset[int] | None] = {}
         self._claims: dict[StreamShard, dict[int, Entry]] = {}
         self._doubts: dict[str, dict[Origin, Doubt]] = {}
         self._facts: dict[str, set[Origin]] = {}
@@ -103,14 +104,16 @@ class LedgerIndex:
         if self._floors.pop(partition, None) is not None:
             self._rows -= len(self._entries.pop(partition)) + len(self._resolved.pop(partition))
 
-    def watch(self, stream: str, digests: Collection[int] | None = None) -> None:
-        """Keep, of what is added from now on, who claims this stream's records, and what is in doubt; of the digests given, or of
-        all. A stream that is read back for rows without marks."""
+    def watch(self, stream: str, digests: Collection[int] | None = None, key_hashes: Collection[int] | None = None) -> None:
+        """Keep, of what is added from now on, who claims this stream's records with these digests, and what is in doubt with
+        these hashes of partition keys; None: all. A stream that is read back for rows without marks."""
         self._watched[stream] = None if digests is None else frozenset(digests)
+        self._watched_keys[stream] = None if key_hashes is None else frozenset(key_hashes)
 
     def unwatch(self, stream: str) -> None:
         """The opposite of `watch`."""
         self._watched.pop(stream, None)
+        self._watched_keys.pop(stream, None)
         self._facts.pop(stream, None)
         self._rows -= len(self._doubts.pop(stream, ()))
         for shard in [shard for shard in self._claims if shard.stream == stream]:
@@ -131,7 +134,8 @@ class LedgerIndex:
                 case Resolved():
                     for stream, offset in product(self._doubts, group.offsets):
                         self._settle(stream, Origin(group.partition, offset))
-                    if (floor := self._floors.get(group.partition)) is not None:
+                    floor = self._floors.get(group.partition)
+                    if floor is not None and group.resolved_as != ResolvedAs.NOT_WRITTEN:
                         self._keep(self._resolved[group.partition], group.offsets, repeat(group.resolved_as), floor)
                 case Doubts():
                     self._add_doubts(group)
@@ -145,6 +149,9 @@ class LedgerIndex:
         floor = self._floors.get(group.partition)
         watched = self._watched.get(group.shard.stream, frozenset())
         if floor is None and watched is not None and watched.isdisjoint(group.digests):
+            if not group.is_claim and self._doubts.get(group.shard.stream):
+                for offsets in records_of(group.offsets, group.counts):
+                    self._settle(group.shard.stream, Origin(group.partition, offsets[0]))
             return
         rows = zip(group.sequence_numbers, group.digests, records_of(group.offsets, group.counts), strict=True)
         for number, digest, offsets in rows:
@@ -152,9 +159,9 @@ class LedgerIndex:
             if (watched is None or digest in watched) and not self._claim(entry):
                 self.disputes += not group.is_claim
             elif not group.is_claim:
+                self._settle(group.shard.stream, origin := Origin(group.partition, offsets[0]))
                 if watched is None or digest in watched:
-                    self._facts.setdefault(group.shard.stream, set()).add(origin := Origin(group.partition, offsets[0]))
-                    self._settle(group.shard.stream, origin)
+                    self._facts.setdefault(group.shard.stream, set()).add(origin)
                 if floor is not None:
                     self._acknowledge(entry, floor)
 
@@ -189,7 +196,7 @@ class LedgerIndex:
         self._rows += len(table) - before
 
     def _add_doubts(self, group: Doubts) -> None:
-        watched = self._watched.get(group.stream, frozenset())
+        watched = self._watched_keys.get(group.stream, frozenset())
         rows = zip(
             records_of(group.offsets, group.counts),
             group.key_hashes,
@@ -200,14 +207,10 @@ class LedgerIndex:
         )
         for offsets, key_hash, digest, not_before_ms, until_ms in rows:
             origin = Origin(group.partition, offsets[0])
-            if (watched is not None and digest not in watched) or origin in self._facts.get(group.stream, ()):
+            if (watched is not None and key_hash not in watched) or origin in self._facts.get(group.stream, ()):
                 continue
             doubts = self._doubts.setdefault(group.stream, {})
-            before = doubts.get(origin)
-            if before is None:
-                self._rows += 1
-            else:  # said again by a new owner, who may know less of its beginning
-                not_before_ms, until_ms = min(not_before_ms, before.not_before_ms), max(until_ms, before.until_ms)
+            self._rows += origin not in doubts
             doubts[origin] = Doubt(origin, key_hash, digest, not_before_ms, until_ms, group.is_ordered)
 
     def _settle(self, stream: str, origin: Origin) -> None:

@@ -21,8 +21,8 @@ LEDGER = (
         "what is parked is not in the ledger",
         "L5",
         "app/parking.py",
-        "            self._ledger.resolved(leaving.line.partition, ResolvedAs.PARKED, leaving.letter.reason, [leaving.letter.offset])\n",
-        "",
+        "ResolvedAs.PARKED, leaving.letter.reason, [leaving.letter.offset])\n",
+        "ResolvedAs.PARKED, leaving.letter.reason, [2**40])\n",
     ),
     Mutant(
         "what is skipped is not in the ledger",
