@@ -1,12 +1,7 @@
 """Streams and their shards, through aiobotocore's client."""
 
-<<<<<<< HEAD
-import asyncio
-from collections.abc import Awaitable
 from itertools import compress
 from operator import not_
-=======
->>>>>>> w-evidence
 from typing import Any
 
 from bridge.adapters.kinesis.answers import answered, every_shard
@@ -16,12 +11,7 @@ from bridge.core.errors import AnswerError, RefusedError, UnavailableError
 from bridge.core.quotas import HASH_KEY_MAX, KIB, RECORD_BYTES_MAX_DEFAULT
 from bridge.ports import StreamDescription
 
-<<<<<<< HEAD
-TIMEOUT_S = 15.0
-PAGES_MAX = 1000
 HOUR_MS = 3_600_000
-=======
->>>>>>> w-evidence
 _NOT_PUT = ("DryRunOperationException", "InvalidArgumentException", "ValidationException")
 
 
@@ -43,17 +33,12 @@ class KinesisShardDirectory:
                 f"stream {stream} ignores partition keys (record distribution strategy AUTO), so nothing keeps its order: "
                 "set it to USER_PARTITION_KEY"
             )
-<<<<<<< HEAD
-        shards = await self._shards(member)
+        shards = await every_shard(self._client, member)
         closed = ["EndingSequenceNumber" in shard["SequenceNumberRange"] for shard in shards]
         known = [
             Shard(s["ShardId"], int(s["HashKeyRange"]["StartingHashKey"]), int(s["HashKeyRange"]["EndingHashKey"]))
             for s in shards
         ]
-=======
-        shards = await every_shard(self._client, member)
-        opened = [shard for shard in shards if "EndingSequenceNumber" not in shard["SequenceNumberRange"]]
->>>>>>> w-evidence
         try:
             shard_map = ShardMap(compress(known, map(not_, closed)), compress(known, closed))
         except AnswerError as error:
