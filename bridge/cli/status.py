@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import asdict
 from typing import Annotated
 
@@ -51,13 +52,13 @@ def status(
 
 def render(status: Status, before: Status | None = None) -> Group:
     """Tables for people; with the status of `WATCH_S` ago, rates too."""
-    routes = Table("route", "stream", "partitions", "lag", "lag seconds", "halted", *(["records/s"] if before else []))
+    routes = Table("route", "stream", "partitions", "lag", "lag seconds", "halted", "owners", *(["records/s"] if before else []))
     earlier = {route.route: route for route in before.routes} if before else {}
     for route in status.routes:
         seconds = "unknown" if route.lag_seconds is None else f"{route.lag_seconds:.1f}"
         cells = [route.route, " ".join(route.streams), str(len(route.partitions)), str(route.lag_records), seconds]
         rate = [f"{_rate(route, earlier[route.route]):.0f}"] if route.route in earlier else []
-        routes.add_row(*cells, str(route.halted) if route.halted else "", *rate)
+        routes.add_row(*cells, str(route.halted) if route.halted else "", _owners(route), *rate)
     halted = Table("halted partition", "offset", "reason", "what to do")
     for route in status.routes:
         for row in route.partitions:
@@ -74,6 +75,16 @@ def render(status: Status, before: Status | None = None) -> Group:
     title = f"bridge {status.name}, consumer group {status.group}"
     replicas = members if members.row_count else "no replica is running"
     return Group(title, routes, *(table for table in (halted, hot) if table.row_count), replicas, *status.notes)
+
+
+def _owners(route: RouteStatus) -> str:
+    """A line for each process: how many partitions it has committed last, by their state."""
+    counts: dict[str, Counter[str]] = {}
+    for ownership in (row.ownership for row in route.partitions):
+        if ownership:
+            counts.setdefault(ownership.owner, Counter())["open" if ownership.is_open else "clean"] += 1
+    lines = (f"{owner}: " + ", ".join(f"{n} {state}" for state, n in sorted(of.items())) for owner, of in sorted(counts.items()))
+    return "\n".join(lines)
 
 
 def _rate(route: RouteStatus, before: RouteStatus) -> float:

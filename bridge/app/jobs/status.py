@@ -8,6 +8,7 @@ from bridge.app.routing import route_of
 from bridge.app.settings import Settings
 from bridge.core.delivery.commit_metadata import CommitPoint, HotLane, decode
 from bridge.core.delivery.halts import HALTS, reason_named
+from bridge.core.delivery.ownership import Ownership
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import Partition
 from bridge.ports import Clock, GroupDirectory, GroupMember
@@ -18,7 +19,8 @@ class PartitionStatus:
     """One partition: where the group stands, how far behind it is, whether it stands still.
 
     `committed` is None before the first commit. `lag_seconds` is the age of the record at the committed offset, None
-    where it could not be read. `remedy` says what to do about a halt. `hot_lane` holds the partition up.
+    where it could not be read. `remedy` says what to do about a halt. `hot_lane` holds the partition up. `ownership` is who has
+    committed it, and what a successor has to know; None where nothing of a bridge with a ledger stands beside the offset.
     """
 
     topic: str
@@ -32,6 +34,7 @@ class PartitionStatus:
     remedy: str | None
     member: str | None
     hot_lane: HotLane | None = None
+    ownership: Ownership | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -107,7 +110,7 @@ def _rows(
         reason = reason_named(metadata.halted)
         remedy = HALTS[reason].remedy if reason else None
         halt = (metadata.halted, metadata.halted_at, remedy)
-        rows.append(PartitionStatus(*where, *halt, owner.get(partition), metadata.hot_lane))
+        rows.append(PartitionStatus(*where, *halt, owner.get(partition), metadata.hot_lane, metadata.ownership))
     return rows
 
 

@@ -199,7 +199,10 @@ def _of_number(asked: KinesisPosition, search: NumberSearch, notes: list[str]) -
             return Answer(asked, Finding.NOT_YET, exact=False, why=why)
         if search.lowest is None or int(asked.sequence_number) < search.lowest:
             return Answer(asked, Finding.OLDER, exact=False, why=_older(shard, "sequence number", search.lowest), notes=notes)
-        why = "no entry of the ledger names this record: it is not one that the bridge has carried from Kafka"
+        why = (
+            "not the bridge's: the ledger has no entry for this record"
+            " (it has none for a dead letter that was replayed, nor for a duplicate after a lost answer)"
+        )
     else:
         if search.others:
             notes = [*notes, f"entries of the ledger give this record also to {_names(search.others)}: the first counts"]

@@ -219,7 +219,7 @@ async def test_a_sub_record_that_is_not_there():
 async def test_a_number_between_others_gives_the_following_one():
     answer = await World(stored({3: 100, 6: 109}), aggregate(104, 4, 5)).number(102)
     assert (answer.finding, answer.kafka, answer.kinesis) == (Finding.FOLLOWING, at(4), place(104))
-    assert "not one that the bridge has carried" in answer.why
+    assert answer.why.startswith("not the bridge's: ")
     assert answer.notes == []
 
 
