@@ -1,8 +1,9 @@
 """What each owner may do, and when a change is through: functions of the control record and of what Kafka shows.
 
-An owner *shows* the epoch and phase that it acts by: that of a partition in its commit metadata, that of a slot in its
-checkpoint. It acts by them only once that is confirmed. So whoever reads all of these knows what nobody does any more, however
-late a replica reads the control topic, and whoever takes over finds in the same place whether held records were skipped.
+An owner *shows* the epoch that it acts by, and whether the change to it has begun, which is so from its point of no return: in
+the commit metadata of a partition, in the checkpoint of a slot. It acts by it only once that is confirmed. So whoever reads all
+of these knows what nobody does any more, however late a replica reads the control topic, and whoever takes over finds in the
+same place whether held records were skipped.
 
 What a partition or slot shows holds as long as the control record stands: an owner reads the control topic to its end after each
 assignment, before it shows or attempts anything, so no later owner falls back behind it.
@@ -19,7 +20,7 @@ class PartitionSays(NamedTuple):
     """Of a partition's commit metadata. `clean`: no attempt is unresolved, all that is stored is in the ledger and committed."""
 
     epoch: int
-    phase: Phase
+    begun: bool
     clean: bool
 
 
@@ -27,7 +28,7 @@ class SlotSays(NamedTuple):
     """Of a slot's checkpoint, of this route. It is written in a transaction, so nothing before it is unresolved."""
 
     epoch: int
-    phase: Phase
+    begun: bool
 
 
 class RouteSays(NamedTuple):
@@ -117,11 +118,14 @@ def may_carry_back(record: ControlRecord | None, owner: SlotOwner) -> bool:
     return owner.control_read and Path.REVERSE in carried(record) and _acts_by(record, owner.says)
 
 
+def begun(record: ControlRecord) -> bool:
+    """Whether the direction of the record rules: the change to it cannot be given up any more, or is over."""
+    return record.phase is not Phase.DRAINING
+
+
 def _acts_by(record: ControlRecord | None, says: PartitionSays | SlotSays | None) -> bool:
-    """Whether what is shown allows to act by this record: its epoch, and after the point of no return not the phase before it."""
-    if record is None or says is None or says.epoch != record.epoch:
-        return False
-    return record.phase is Phase.DRAINING or says.phase is not Phase.DRAINING
+    """Whether what is shown allows to act by this record."""
+    return record is not None and says is not None and says[:2] == (record.epoch, begun(record))
 
 
 # -- what an owner shows
@@ -136,7 +140,7 @@ def partition_shows(record: ControlRecord | None, owner: PartitionOwner, unresol
     if record is None or not owner.control_read or _falls_back(record, owner.says):
         return None
     settled = owner.recovered and unresolved == 0
-    return PartitionSays(record.epoch, record.phase, settled and (idle or Path.FORWARD not in carried(record)))
+    return PartitionSays(record.epoch, begun(record), settled and (idle or Path.FORWARD not in carried(record)))
 
 
 def slot_shows(record: ControlRecord | None, owner: SlotOwner, open_records: int) -> SlotSays | None:
@@ -146,31 +150,26 @@ def slot_shows(record: ControlRecord | None, owner: SlotOwner, open_records: int
     """
     if record is None or not owner.control_read or open_records or _falls_back(record, owner.says):
         return None
-    return SlotSays(record.epoch, record.phase)
+    return SlotSays(record.epoch, begun(record))
 
 
 def _falls_back(record: ControlRecord, says: PartitionSays | SlotSays | None) -> bool:
     """Whether the record is older than what is shown: then it was not read to its end."""
-    return says is not None and (record.epoch, _ORDER[record.phase]) < (says.epoch, _ORDER[says.phase])
-
-
-_ORDER = {Phase.DRAINING: 0, Phase.ABORTING: 0, Phase.STARTING: 1, Phase.ACTIVE: 2}
-"""Of the phases of one epoch."""
+    return says is not None and (record.epoch, begun(record)) < says[:2]
 
 
 def skips_held(record: ControlRecord, path: Path, says: PartitionSays | SlotSays | None) -> bool:
     """Whether the commit or checkpoint that shows this record for the first time also moves past the records held by then.
 
-    Only after the point of no return of a change that turns the path on, and only where the phase before it is shown: once,
-    however often the owner changes, and not for partitions that came later.
+    Only past the point of no return of a change that turns the path on, and only where it is shown that the change had not
+    begun: once, however often the owner changes, and not for partitions that came later.
     """
     return (
         record.held is Held.SKIP
-        and record.phase in (Phase.STARTING, Phase.ACTIVE)
+        and begun(record)
         and path in PATHS[record.direction] - PATHS[record.leaving]
         and says is not None
-        and says.epoch == record.epoch
-        and says.phase is Phase.DRAINING
+        and says[:2] == (record.epoch, False)
     )
 
 
@@ -191,10 +190,7 @@ def drained(record: ControlRecord, route: RouteSays) -> bool:
 
 def taken_up(record: ControlRecord, route: RouteSays) -> bool:
     """Whether every owner acts by this record; held records are skipped by then, where that was the word."""
-    return all(
-        says is not None and says.epoch == record.epoch and _ORDER[says.phase] >= _ORDER[record.phase]
-        for says in (*route.partitions, *route.slots)
-    )
+    return all(_acts_by(record, says) for says in (*route.partitions, *route.slots))
 
 
 def overdue(record: ControlRecord, now_ms: int) -> bool:
