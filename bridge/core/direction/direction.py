@@ -68,7 +68,7 @@ class Move(NamedTuple):
 Refusal = Literal["under_way", "nothing_under_way", "too_late", "given_up_already", "not_now", "outdated", "same_direction"]
 
 REFUSALS: Mapping[Refusal, str] = {
-    "under_way": "another change of this route is under way: wait for its end, or abort it",
+    "under_way": "another change of this route is under way: wait for its end, or abort it while it drains",
     "nothing_under_way": "no change of this route is under way: there is nothing to abort",
     "too_late": "the change is past its point of no return: when it is active, ask for the direction back",
     "given_up_already": "the change is being given up already: wait for its end",
