@@ -31,7 +31,9 @@ NOW_MS = 0
 REPLICAS = (0, 1)
 UP, FROZEN, DOWN = "up", "frozen", "down"
 NOBODY, GONE = -1, 2
-"""Who opened a partition: nobody (it is clean), a replica, or one whose lease is over."""
+"""Who opened a partition: nobody (it is clean), a replica, or one whose lease is over. A replica that has not recovered it yet is
+RECOVERING more."""
+RECOVERING = 10
 
 
 class LawBrokenError(Exception):
@@ -81,6 +83,9 @@ def check_not_to_be_skipped(record: ControlRecord, path: Path, says: PartitionSa
         raise LawBrokenError("L8 no surprise: a held record is carried that was to be skipped")
 
 
+_MIRRORED = {0: 1, 1: 0, RECOVERING: RECOVERING + 1, RECOVERING + 1: RECOVERING}
+
+
 class PartitionPart(NamedTuple):
     """`record`: untouched, wire (sent, not stored), landed (stored, not in the ledger), ledger, done, skipped, lost_track (what
     would settle it has expired). `opened`: whose lease it is. `says`: of the commit metadata; `opener_says`: what the lease's
@@ -98,17 +103,22 @@ class PartitionPart(NamedTuple):
         if Path.FORWARD not in may_run(around.latest) and self.record in ("wire", "landed", "lost_track"):
             what = "both" if Path.REVERSE in may_run(around.latest) else "a path that is off"
             raise LawBrokenError(f"L8 no surprise: {what} by accident: a native record is {self.record}")
+        if self.says.clean and self.record in ("wire", "landed", "ledger", "lost_track"):
+            raise LawBrokenError(f"L8 no surprise: a partition is said to be clean, and its record is {self.record}")
 
     def view(self, replica: int) -> PartitionOwner:
         """What this replica knows."""
-        stage, mine = self.stages[replica], self.opened == replica
+        stage, mine = self.stages[replica], self.has_lease(replica)
         lapsed = stage == 3
         return PartitionOwner(
             control_read=stage >= 2,
-            recovered=mine or lapsed or self.opened == NOBODY,
+            recovered=lapsed or self.opened in (NOBODY, replica),
             attempts_until_ms=NOW_MS + 5 if mine else NOW_MS - 1 if lapsed else None,
             says=self.opener_says if mine and self.opener_says else self.says,
         )
+
+    def has_lease(self, replica: int) -> bool:
+        return self.opened in (replica, RECOVERING + replica)
 
     def carries(self, around: Surroundings) -> bool:
         """Whether any replica would put a native record now."""
@@ -132,7 +142,7 @@ class PartitionPart(NamedTuple):
         if self.record == "wire":
             yield Step("a request is stored", self._replace(record="landed"))
             yield Step("a request is not stored", self._replace(record="untouched"))
-        if self.record == "landed" and self.opened == GONE:
+        if self.record == "landed" and self.opened not in REPLICAS:
             yield Step("evidence expires", self._replace(record="lost_track"), fault=True)
 
     def _of_owner(self, around: Surroundings, r: int, record: ControlRecord) -> Iterator[Step]:
@@ -141,7 +151,9 @@ class PartitionPart(NamedTuple):
             yield Step(f"{r} has the answer and writes the ledger", self._replace(record="ledger"))
         if stage in (1, 2) and self.owner == r:
             yield from self._committed(r, record)
-        if stage == 2 and self.owner == r and self.opened == GONE and self.record not in ("wire", "lost_track"):
+        if stage == 2 and self.owner == r and self.opened == GONE:
+            yield Step(f"{r} opens a partition that is to be recovered", self._replace(opened=RECOVERING + r))
+        if stage == 2 and self.opened == RECOVERING + r and self.record not in ("wire", "lost_track"):
             known = "ledger" if self.record == "landed" else self.record
             yield Step(f"{r} has recovered a partition", self._replace(record=known, opened=r))
         if may_attempt(record, self.view(r), NOW_MS):
@@ -152,8 +164,8 @@ class PartitionPart(NamedTuple):
             raise LawBrokenError(f"L3 once: {r} sends a record again that is {self.record}")
         if self.record != "untouched":
             return
-        if self.opened != r:
-            raise LawBrokenError(f"L3 once: {r} attempts without a lease, and another owner may do the same")
+        if not self.has_lease(r):
+            raise LawBrokenError(f"L3 once: {r} attempts without a lease, and so may another owner")
         check_not_to_be_skipped(record, Path.FORWARD, self.says)
         yield Step(f"{r} attempts", self._replace(record="wire"))
 
@@ -177,15 +189,16 @@ class PartitionPart(NamedTuple):
             return {"opened": NOBODY, "opener_says": None}
         if self.opened in (NOBODY, r):
             return {"opened": r, "opener_says": None}
-        return {"opener_says": (self.opener_says or self.says) if self.opened in REPLICAS else None}
+        of_another = self.has_lease(1 - r)
+        return {"opener_says": (self.opener_says or self.says) if of_another else None}
 
     def _dropped(self, r: int, stage: int) -> "PartitionPart":
         part = self._replace(stages=with_stage(self.stages, r, stage))
-        return part._replace(opened=GONE, opener_says=None) if self.opened == r else part
+        return part._replace(opened=GONE, opener_says=None) if self.has_lease(r) else part
 
     def lapsed(self, r: int, frozen: bool) -> "PartitionPart":
         """The lease of a replica that does not renew it is over. Being frozen it does not know, and then for a while."""
-        if self.opened != r or not (frozen or self.owner != r):
+        if not self.has_lease(r) or not (frozen or self.owner != r):
             return self
         stage = 3 if self.stages[r] == 2 else self.stages[r]
         return self._replace(opened=GONE, opener_says=None, stages=with_stage(self.stages, r, stage))
@@ -215,7 +228,7 @@ class PartitionPart(NamedTuple):
         return self._replace(stages=with_stage(self.stages, r, 1)) if self.owner == r else self
 
     def mirrored(self) -> "PartitionPart":
-        opened = 1 - self.opened if self.opened in REPLICAS else self.opened
+        opened = _MIRRORED.get(self.opened, self.opened)
         return self._replace(opened=opened, owner=1 - self.owner, stages=self.stages[::-1])
 
     def settled(self, latest: ControlRecord) -> bool:

@@ -132,8 +132,7 @@ PLANTED = (
         "attempts begin before recovery is complete",
         "L3",
         DECISIONS,
-        "        and owner.recovered\n        and owner.attempts_until_ms is not None\n"
-        "        and now_ms <= owner.attempts_until_ms\n",
+        "        and owner.recovered\n",
         "",
         seed=2,
     ),
@@ -199,7 +198,7 @@ PLANTED = (
         DECISIONS,
         "        if overdue(record, now_ms):\n            return Event.DEADLINE\n",
         "",
-        seed=16,
+        seed=2,
     ),
     Mutant(
         "an abort is not answered",

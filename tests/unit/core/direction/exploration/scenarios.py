@@ -16,9 +16,10 @@ Owners = tuple[tuple[int, ...], tuple[int, ...]]
 OWNERS: dict[str, list[Owners]] = {
     "two partitions, a slot": [((0, 0), (0,)), ((0, 0), (1,)), ((0, 1), (0,))],
     "a partition, two slots": [((0,), (0, 0)), ((1,), (0, 0)), ((0,), (0, 1))],
+    "a partition, a slot": [((0,), (0,)), ((0,), (1,))],
 }
 """Of partitions and of slots, replicas and like parts being alike."""
-TWO_PARTITIONS, TWO_SLOTS = OWNERS
+TWO_PARTITIONS, TWO_SLOTS, ONE_EACH = OWNERS
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,21 +53,22 @@ class Scenario:
 SCENARIOS = (
     Scenario(PAUSED, REVERSE, CARRY, TWO_SLOTS),
     Scenario(PAUSED, FORWARD, SKIP, TWO_PARTITIONS),
-    Scenario(FORWARD, PAUSED, CARRY, TWO_PARTITIONS),
+    Scenario(FORWARD, PAUSED, CARRY, ONE_EACH, faults_max=2),
     Scenario(REVERSE, PAUSED, CARRY, TWO_SLOTS),
     Scenario(FORWARD, REVERSE, CARRY, TWO_SLOTS, then=FORWARD),
     Scenario(FORWARD, REVERSE, SKIP, TWO_PARTITIONS, then=BOTH, idle=True),
     Scenario(PAUSED, BOTH, SKIP, TWO_SLOTS),
     Scenario(FORWARD, BOTH, CARRY, TWO_SLOTS),
     Scenario(REVERSE, BOTH, SKIP, TWO_SLOTS),
-    Scenario(BOTH, PAUSED, CARRY, TWO_SLOTS, idle=True),
+    Scenario(BOTH, PAUSED, CARRY, ONE_EACH, faults_max=2),
     Scenario(BOTH, REVERSE, CARRY, TWO_SLOTS, idle=True),
     Scenario(BOTH, FORWARD, CARRY, TWO_SLOTS, idle=True),
     Scenario(FORWARD, REVERSE, CARRY, TWO_PARTITIONS),
     Scenario(REVERSE, FORWARD, CARRY, TWO_PARTITIONS),
     Scenario(REVERSE, FORWARD, SKIP, TWO_PARTITIONS, faults_max=2, idle=True),
     Scenario(REVERSE, FORWARD, SKIP, TWO_SLOTS, faults_max=2, idle=True),
-    Scenario(FORWARD, REVERSE, CARRY, TWO_SLOTS, faults_max=2),
+    Scenario(FORWARD, REVERSE, SKIP, TWO_SLOTS, faults_max=2),
     Scenario(FORWARD, REVERSE, CARRY, TWO_PARTITIONS, faults_max=2, idle=True),
 )
-"""Every change of direction. The switch and the way back with two faults; the small ones first, so that a bug is found soon."""
+"""Every change of direction. The switch and the way back with two faults over either; the small ones first, so that a bug is
+found soon."""
