@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from bridge.core.delivery.commit_metadata import CommitPoint
-from bridge.core.delivery.dead_letters import Origin, Parked, Replayed
+from bridge.core.delivery.dead_letters import Origin, Place, StoredEntry
 from bridge.core.delivery.halts import Reason
 from bridge.core.delivery.requests import Request
 from bridge.core.delivery.shard_map import ShardMap
 from bridge.core.proof.shard_reads import ReadableStream, ReadStart, ShardRead
-from bridge.core.records import DeadLetter, Partition, PutAnswer, SourceBatch
+from bridge.core.records import DeadLetter, GroupMember, Partition, PutAnswer, SourceBatch
 from bridge.core.topics import TopicDefinition
 
 # -- Kafka
@@ -121,16 +121,6 @@ class OffsetDirectory(Protocol):
         """
 
 
-@dataclass(slots=True, frozen=True)
-class GroupMember:
-    """A member of a consumer group and what it is assigned."""
-
-    member_id: str
-    client_id: str
-    host: str
-    partitions: tuple[Partition, ...]
-
-
 class GroupDirectory(OffsetDirectory, Protocol):
     """What Kafka tells about topics and a consumer group to one who is no member.
 
@@ -168,22 +158,6 @@ class ReplayMarks(Protocol):
 
     async def mark_replayed(self, origins: Sequence[Origin]) -> None:
         """Writes down that these have been carried after all. Returns and raises as `DeadLetters.park`."""
-
-
-class Place(NamedTuple):
-    """Of a message in the dead-letter topic."""
-
-    partition: int
-    offset: int
-
-
-@dataclass(slots=True, frozen=True)
-class StoredEntry:
-    """A message of the dead-letter topic; `entry` is None where no bridge wrote it. `size` is about its bytes."""
-
-    place: Place
-    entry: Parked | Replayed | None
-    size: int
 
 
 class DeadLetterReader(Protocol):

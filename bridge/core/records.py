@@ -151,3 +151,13 @@ class PutAnswer:
     code: str = ""
     message: str = ""
     codes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, frozen=True)
+class GroupMember:
+    """A member of a consumer group and what it is assigned."""
+
+    member_id: str
+    client_id: str
+    host: str
+    partitions: tuple[Partition, ...]

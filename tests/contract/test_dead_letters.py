@@ -17,12 +17,11 @@ from bridge.adapters.kafka.dead_letter_reader import KafkaDeadLetterReader
 from bridge.adapters.kafka.dead_letters import DeadLetterTopic, KafkaDeadLetters
 from bridge.adapters.kafka.topics import RECORD_BYTES_DEFAULT, KafkaTopics
 from bridge.adapters.system_clock import SystemClock
-from bridge.core.delivery.dead_letters import Parked, Replayed, origin_of
+from bridge.core.delivery.dead_letters import Parked, Place, Replayed, StoredEntry, origin_of
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import DeadLetter, Partition
 from bridge.core.topics import HEADROOM_BYTES
 from bridge.embedded.kafka import PARTITIONS
-from bridge.ports import Place, StoredEntry
 from tests.contract.kafka_sources import Broker, create, produce, settings_for
 from tests.servers.fixtures import unique
 from tests.servers.topics import create_topic

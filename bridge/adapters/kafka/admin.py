@@ -25,8 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from bridge.adapters.kafka.clients import KafkaClients, WatchedAdmin
 from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.errors import RefusedError, UnavailableError
-from bridge.core.records import Partition
-from bridge.ports import GroupMember
+from bridge.core.records import GroupMember, Partition
 
 TIMEOUT_S = 15.0
 

@@ -8,8 +8,7 @@ from confluent_kafka import Message
 from bridge.adapters.kafka.admin import KafkaAdmin
 from bridge.adapters.kafka.clients import KafkaClients
 from bridge.adapters.kafka.topic_reader import TopicReader
-from bridge.core.delivery.dead_letters import read_message, size_of
-from bridge.ports import Place, StoredEntry
+from bridge.core.delivery.dead_letters import Place, StoredEntry, read_message, size_of
 
 BATCH_MESSAGES_MAX = 500
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from bridge.app.routing import route_of
 from bridge.app.settings import Settings
-from bridge.core.delivery.dead_letters import Origin, Parked, Replayed, size_of
+from bridge.core.delivery.dead_letters import Origin, Parked, Place, Replayed, StoredEntry, size_of
 from bridge.core.records import DeadLetter, Partition
-from bridge.ports import DeadLetterReader, Place, StoredEntry
+from bridge.ports import DeadLetterReader
 
 
 @dataclass(slots=True)

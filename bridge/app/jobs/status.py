@@ -10,8 +10,8 @@ from bridge.core.delivery.commit_metadata import CommitPoint, HotLane, decode
 from bridge.core.delivery.halts import HALTS, reason_named
 from bridge.core.delivery.ownership import Ownership
 from bridge.core.errors import RefusedError, UnavailableError
-from bridge.core.records import Partition
-from bridge.ports import Clock, GroupDirectory, GroupMember
+from bridge.core.records import GroupMember, Partition
+from bridge.ports import Clock, GroupDirectory
 
 
 @dataclass(slots=True, frozen=True)

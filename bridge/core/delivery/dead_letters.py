@@ -138,3 +138,19 @@ def _block(origin: Origin, bridge: str, more: dict[str, str]) -> list[tuple[str,
 def size_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
     """About the bytes of a record in Kafka."""
     return len(key or b"") + len(value or b"") + sum(len(name) + len(content or b"") for name, content in headers)
+
+
+class Place(NamedTuple):
+    """Of a message in the dead-letter topic."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(slots=True, frozen=True)
+class StoredEntry:
+    """A message of the dead-letter topic; `entry` is None where no bridge wrote it. `size` is about its bytes."""
+
+    place: Place
+    entry: Parked | Replayed | None
+    size: int

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Collection, Sequence
 
 from bridge.core.delivery.dead_letters import (
     Origin,
+    Place,
+    StoredEntry,
     TopicMessage,
     origin_of,
     parked_message,
@@ -12,7 +14,6 @@ from bridge.core.delivery.dead_letters import (
     size_of,
 )
 from bridge.core.records import DeadLetter, Partition
-from bridge.ports import Place, StoredEntry
 
 PARTITIONS = 2
 NOW_MS = 1_700_000_000_000

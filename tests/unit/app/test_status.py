@@ -13,8 +13,7 @@ from bridge.cli.status import render
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, HotLane, encode
 from bridge.core.delivery.halts import HALTS
 from bridge.core.delivery.ownership import Ownership
-from bridge.core.records import Partition
-from bridge.ports import GroupMember
+from bridge.core.records import GroupMember, Partition
 
 ORDERS = [Partition("orders", 0), Partition("orders", 1), Partition("orders", 2)]
 

@@ -8,8 +8,8 @@ from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, en
 from bridge.core.delivery.ownership import Ownership
 from bridge.core.proof.ledger_entries import Group
 from bridge.core.proof.noted_entries import messages_of
-from bridge.core.records import Partition
-from bridge.ports import GroupMember, LedgerMessage
+from bridge.core.records import GroupMember, Partition
+from bridge.ports import LedgerMessage
 from tests.unit.app.ledger_topics import SLOTS, LedgerTopic
 
 LEDGER = "orders-move.ledger"
