@@ -1,7 +1,7 @@
 """The ledger topic of a run, against what the streams hold."""
 
 from bridge.core.proof.ledger_codec import decode
-from bridge.core.proof.ledger_entries import Doubts, Resolved, Stored, records_of
+from bridge.core.proof.ledger_entries import Doubts, Resolved, ResolvedAs, Stored, records_of
 from bridge.core.topics import ledger_topic
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.laws import Laws, Origin, records_in
@@ -32,6 +32,8 @@ class LedgerTopic:
             for message in messages:
                 for group in decode(message.value() or b""):
                     if isinstance(group, Doubts) or (isinstance(group, Stored) and group.is_claim):
+                        continue
+                    if isinstance(group, Resolved) and group.resolved_as is ResolvedAs.NOT_WRITTEN:
                         continue
                     for offset in group.offsets:
                         self.entries.setdefault(Origin(*group.partition, offset), len(self.entries))

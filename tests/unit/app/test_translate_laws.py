@@ -63,7 +63,8 @@ def position(row: Row) -> KinesisPosition:
 
 
 def is_resolved(groups: Sequence[Group], partition: Partition, offset: int) -> bool:
-    return any(isinstance(group, Resolved) and group.partition == partition and offset in group.offsets for group in groups)
+    resolved = [g for g in groups if isinstance(g, Resolved) and g.resolved_as != ResolvedAs.NOT_WRITTEN]
+    return any(group.partition == partition and offset in group.offsets for group in resolved)
 
 
 def is_unsettled(groups: Sequence[Group], partition: Partition, offset: int) -> bool:

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from bridge import __version__, bootstrap
+from bridge import __version__, bootstrap_jobs
 from bridge.app.jobs.online_check import CheckResult
 from bridge.app.settings import Settings, json_schema
 from bridge.cli import app
@@ -174,7 +174,7 @@ def test_what_was_tried_online_is_told_and_makes_the_exit_status(
         assert settings.name == "orders-move"
         return results
 
-    monkeypatch.setattr(bootstrap, "check_online", tried)
+    monkeypatch.setattr(bootstrap_jobs, "check_online", tried)
     result = invoke_apart(runner, ["config", "check", "--online", "--config", str(good)])
     assert result.exit_code == exit_code
     assert set(lines) <= set(result.stdout.splitlines())
@@ -187,7 +187,7 @@ def test_a_bad_configuration_is_not_tried_online(runner: CliRunner, bad: Path, m
     async def tried(settings: Settings) -> list[CheckResult]:
         raise AssertionError(f"tried {settings.name}")
 
-    monkeypatch.setattr(bootstrap, "check_online", tried)
+    monkeypatch.setattr(bootstrap_jobs, "check_online", tried)
     result = runner.invoke(app, ["config", "check", "--online", "--config", str(bad)])
     assert result.exit_code == 2
     assert "5 problems" in result.stdout

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from bridge import bootstrap
+from bridge import bootstrap_jobs
 from bridge.app.jobs.dead_letters import Choice
 from bridge.app.jobs.replay import Fate, Line, OnProgress, Replaying
 from bridge.app.settings import Settings
@@ -46,8 +46,8 @@ class Command:
         self.file.write_text(CONFIG)
         self.asked: list[Replaying] = []
         self.lines: list[Line] = []
-        monkeypatch.setattr(bootstrap, "dead_letter_reader", lambda settings: self.topic)
-        monkeypatch.setattr(bootstrap, "replay_dead_letters", self._replay)
+        monkeypatch.setattr(bootstrap_jobs, "dead_letter_reader", lambda settings: self.topic)
+        monkeypatch.setattr(bootstrap_jobs, "replay_dead_letters", self._replay)
 
     async def _replay(self, settings: Settings, how: Replaying, on_progress: OnProgress) -> list[Line]:
         self.asked.append(how)

@@ -186,6 +186,7 @@ def test_it_loads_no_client_library() -> None:
         "uvloop",
         "structlog",
         "bridge.bootstrap",
+        "bridge.bootstrap_jobs",
         "bridge.adapters",
     )
     script = f"import sys, bridge.__main__; print(*(name for name in {heavy!r} if name in sys.modules))"
