@@ -1,10 +1,14 @@
 """The ledger topic of a run, against what the streams hold."""
 
+from collections.abc import Iterable
+
+from bridge.core.delivery.commit_metadata import decode as decode_metadata
 from bridge.core.proof.ledger_codec import decode
 from bridge.core.proof.ledger_entries import Doubts, Resolved, ResolvedAs, Stored, records_of
 from bridge.core.topics import ledger_topic
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.laws import Laws, Origin, records_in
+from tests.simulation.process import Process
 from tests.simulation.replica import GROUP
 
 TOPIC = ledger_topic(GROUP)
@@ -19,10 +23,32 @@ class LedgerTopic:
         self._read_to: dict[int, int] = {}
         self.entries: dict[Origin, int] = {}
         """By the names that the topics have for Kafka; each with a number that is higher for one that was seen later."""
+        self._at_assignment: dict[tuple[str, str], int] = {}
+        """How many entries there were when a process was given a partition."""
+        self._open: set[tuple[str, str]] = set()
+        """Partitions for which a process has committed that attempts may follow."""
         self.altered = False
         """Whether faults are on that change what was stored."""
         self.forgotten: set[str] = set()
         """Streams that were deleted."""
+
+    def assigned(self, process: Process, partitions: Iterable[str]) -> None:
+        """A process says that it was given these partitions."""
+        self.look()
+        self._at_assignment |= {(process.name, partition): len(self.entries) for partition in partitions}
+
+    def committed(self, partition: str, metadata: str) -> None:
+        """This stands beside the committed offset now."""
+        if owned := decode_metadata(metadata).ownership:
+            (self._open.add if owned.is_open else self._open.discard)((owned.owner, partition))
+
+    def sent(self, process: str, origin: Origin, anew: bool) -> None:
+        """A record leaves a process. `anew`: what was carried may be carried for the second time."""
+        place = process, f"{origin.topic.partition('~')[0]}-{origin.partition}"
+        if place not in self._open:
+            self._laws.breaks("open", f"{process} sends {origin}, and has not committed that it may")
+        if self.entries.get(origin, 2**63) < self._at_assignment.get(place, 0) and not anew:
+            self._laws.breaks("L3", f"{process} sends {origin}, which was in the ledger when it was given the partition")
 
     def look(self) -> None:
         """What came since the last look."""

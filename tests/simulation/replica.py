@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from prometheus_client import CollectorRegistry
 
@@ -28,10 +28,18 @@ LINES_KEPT = 400
 class KeptTelemetry(Telemetry):
     """Keeps the last log lines of all replicas, for the report of a run that failed."""
 
-    def __init__(self, process: Process, lines: deque[str], on_repeats: Callable[[], None]) -> None:
-        """`on_repeats`: the replica says that what it has under way may be written again by somebody else."""
+    def __init__(
+        self,
+        process: Process,
+        lines: deque[str],
+        on_repeats: Callable[[], None],
+        on_assigned: Callable[[Process, list[str]], None],
+    ) -> None:
+        """`on_repeats`: the replica says that what it has under way may be written again by somebody else. `on_assigned`: it
+        says that it was given these partitions."""
         super().__init__(CollectorRegistry())
         self._on_repeats = on_repeats
+        self._on_assigned = on_assigned
         self._process = process
         self._lines = lines
 
@@ -39,6 +47,8 @@ class KeptTelemetry(Telemetry):
         """Keeps the line."""
         if event in ("drain_incomplete", "partitions_lost", "commit_refused") or fields.get("drained") is False:
             self._on_repeats()
+        if event == "partitions_assigned":
+            self._on_assigned(self._process, cast(list[str], fields["partitions"]))
         shown = " ".join(f"{key}={value}" for key, value in fields.items())
         self._lines.append(f"{self._process.world.now:9.3f} {self._process.name} {level} {event} {shown}"[:400])
 
@@ -77,6 +87,7 @@ class Replica:
         kinesis: Kinesis,
         kafka: Callable[[Process], KafkaClients],
         lines: deque[str],
+        on_assigned: Callable[[Process, list[str]], None],
     ) -> None:
         """`kafka` makes the clients of a process."""
         self.number = number
@@ -87,6 +98,7 @@ class Replica:
         self._kinesis = kinesis
         self._kafka = kafka
         self._lines = lines
+        self._on_assigned = on_assigned
         self._starts = 0
         self.start()
 
@@ -94,7 +106,7 @@ class Replica:
         """A new process."""
         self._starts += 1
         self.process = Process(self._kinesis.world, f"r{self.number}.{self._starts}")
-        self.telemetry = KeptTelemetry(self.process, self._lines, self._may_repeat)
+        self.telemetry = KeptTelemetry(self.process, self._lines, self._may_repeat, self._on_assigned)
         self.http = SimHttp(self._kinesis, self.process, REQUEST_TIMEOUT_S)
         self.client = SimKinesisClient(self._kinesis, self.process)
         self.forward: ForwardLine | None = None

@@ -90,9 +90,11 @@ class Run:
         self.ledger = LedgerTopic(self.cluster, self.laws)
         self._offsets: dict[tuple[str, int], list[int]] = {}
         self._checked: dict[tuple[str, int], int] = {}
-        self._ledger_at_start: dict[str, int] = {}
         self._prepare()
-        self.replicas = [Replica(number, plan, self.kinesis, self._clients, self.lines) for number in range(plan.replicas)]
+        self.replicas = [
+            Replica(number, plan, self.kinesis, self._clients, self.lines, self.ledger.assigned)
+            for number in range(plan.replicas)
+        ]
 
     def _prepare(self) -> None:
         for stream, shards in self.plan.streams.items():
@@ -117,8 +119,6 @@ class Run:
         self._watch()
 
     def _clients(self, process: Process) -> SimKafkaClients:
-        self.ledger.look()
-        self._ledger_at_start[process.name] = len(self.ledger.entries)
         return SimKafkaClients({"bootstrap.servers": "kafka.invalid:9092", "client.id": process.name}, self.cluster, process)
 
     # -- what happens
@@ -190,8 +190,7 @@ class Run:
         for record in members["Records"]:
             data = b64decode(record["Data"])
             for origin in filter(None, records_in(data, record["PartitionKey"])):
-                if self.ledger.entries.get(origin, 2**63) < self._ledger_at_start[process.name] and not self.anew.happened:
-                    self.laws.breaks("L3", f"{process.name} sends {origin}, which was in the ledger before it began")
+                self.ledger.sent(process.name, origin, self.anew.happened)
             found = origin_of(data)
             if found and self.anew.sent_though_halted(process, found[0].topic, found[0].partition):
                 self.laws.breaks("halted", f"{process.name} sends {found[0]}, and says that its partition stands still")
@@ -199,6 +198,7 @@ class Run:
     def _committed(self, group: str, member: str, topic: str, partition: int, offset: int, metadata: str, _now: float) -> None:
         if group != GROUP:
             return
+        self.ledger.committed(f"{topic}-{partition}", metadata)
         # Without a name: the session ended while the client was asking for positions, and it is told afterwards.
         knows = bool(member) and not self.cluster.counts["late_commits"]
         if knows and (topic, partition) not in self._has(member):
