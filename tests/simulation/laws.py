@@ -24,6 +24,26 @@ from tests.simulation.process import Process
 FRESH_SHARD_S = 1.5
 """After a process has seen the shards anew: what it sent by the old map is still in the window."""
 
+LEAD_TO_REPEATS = (
+    "error_after_storing",
+    "connection_closed_after_storing",
+    "answer_delayed",
+    "stored_late",
+    "latency",
+    "hung",
+    "stored_twice",
+    "swapped",
+    "kinesis_slow",
+    "crash",
+    "freeze",
+    "lost",
+    "cut_from_kinesis",
+    "cut_from_kafka",
+    "broker_down",
+    "sessions_expired",
+    "rebalance_timeouts",
+)
+"""After these a record may be written again: an attempt was under way, and nobody knows what became of it."""
 
 NESTED = "a value that looks like an aggregate"
 """Lane of such records: nothing but themselves."""

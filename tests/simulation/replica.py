@@ -45,7 +45,7 @@ class KeptTelemetry(Telemetry):
 
     def log(self, level: Literal["debug", "info", "warning", "error"], event: Event, **fields: object) -> None:
         """Keeps the line."""
-        if event in ("drain_incomplete", "partitions_lost", "commit_refused") or fields.get("drained") is False:
+        if event in ("drain_incomplete", "partitions_lost") or fields.get("drained") is False:
             self._on_repeats()
         if event == "partitions_assigned":
             self._on_assigned(self._process, cast(list[str], fields["partitions"]))

@@ -14,7 +14,7 @@ from tests.simulation.faults import APPLY
 from tests.simulation.kafka.clients import SimKafkaClients
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kinesis import Kinesis
-from tests.simulation.laws import Broken, Laws, Origin, origin_of, records_in, value_of
+from tests.simulation.laws import LEAD_TO_REPEATS, Broken, Laws, Origin, origin_of, records_in, value_of
 from tests.simulation.ledgered import TOPIC as LEDGER
 from tests.simulation.ledgered import LedgerTopic
 from tests.simulation.odd_records import Odd, content_of, fate_of, reason_of
@@ -30,30 +30,6 @@ SETTLE_S = 240.0
 LOOK_S = 0.25
 BUFFER_SLACK = 2 * MIB
 """Back-pressure pauses a partition after a hand-over; what is on the way comes in addition."""
-
-LEAD_TO_REPEATS = (
-    "error_after_storing",
-    "connection_closed_after_storing",
-    "answer_delayed",
-    "stored_late",
-    "latency",
-    "hung",
-    "stored_twice",
-    "swapped",
-    "kinesis_slow",
-    "crash",
-    "freeze",
-    "lost",
-    "cut_from_kinesis",
-    "cut_from_kafka",
-    "broker_down",
-    "refuse_commits",
-    "unanswered_commits",
-    "late_commits",
-    "sessions_expired",
-    "rebalance_timeouts",
-)
-"""After these a record may be written again, as long as nothing tells what was stored (the ledger will)."""
 
 
 @dataclass(slots=True)
