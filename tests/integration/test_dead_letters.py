@@ -133,6 +133,8 @@ def test_what_is_not_allowed_is_said_with_what_to_do_and_found_before_it_hurts(g
     allow(guarded.kafka, ResourceType.TOPIC, topic, AclOperation.READ, AclOperation.DESCRIBE_CONFIGS)
     allow(guarded.kafka, ResourceType.GROUP, topic, AclOperation.READ)
     allow(guarded.kafka, ResourceType.GROUP, "bridge-reader", AclOperation.READ)
+    ledger = f"{topic}.ledger"
+    allow(guarded.kafka, ResourceType.TOPIC, ledger, AclOperation.CREATE, AclOperation.READ, AclOperation.WRITE)
     one = letter(topic, 0, 3, b"3")
 
     def check(expected: int) -> str:

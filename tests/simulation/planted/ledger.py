@@ -9,6 +9,7 @@ LEDGER = (
         "app/commit.py",
         "    await ledger.flush()  # also where nothing moved: whoever comes after us has to know what we have sent\n",
         "",
+        seed=0,
     ),
     Mutant(
         "a partition leaves before the ledger has it",
@@ -16,6 +17,7 @@ LEDGER = (
         "app/forward.py",
         "        if not await self._ledger.flushed():\n",
         "        if False:\n",
+        seed=1,
     ),
     Mutant(
         "what is parked is not in the ledger",
@@ -23,6 +25,7 @@ LEDGER = (
         "app/parking.py",
         "ResolvedAs.PARKED, leaving.letter.reason, [leaving.letter.offset])\n",
         "ResolvedAs.PARKED, leaving.letter.reason, [2**40])\n",
+        seed=2,
     ),
     Mutant(
         "what is skipped is not in the ledger",
@@ -30,6 +33,7 @@ LEDGER = (
         "app/parking.py",
         "            self._ledger.resolved(line.partition, ResolvedAs.SKIPPED, reason, offsets)\n",
         "",
+        seed=2,
     ),
     Mutant(
         "entries name each other's sequence numbers",
@@ -37,6 +41,7 @@ LEDGER = (
         "core/proof/noted_entries.py",
         "        numbers = [int(sequence_numbers[i]) for i in chosen]\n",
         "        numbers = [int(sequence_numbers[i]) for i in chosen[::-1]]\n",
+        seed=0,
     ),
     Mutant(
         "ledger not replayed",
@@ -44,6 +49,7 @@ LEDGER = (
         "app/take_over.py",
         "                line.done = frozenset(index.offsets_of(line.partition))\n",
         "                line.done = frozenset()\n",
+        seed=4,
     ),
     Mutant(
         "attempts before the partition is open",
@@ -51,6 +57,7 @@ LEDGER = (
         "app/stream_line.py",
         "        if line.wants_to_open():\n            self.on_opening()\n",
         "        line.phase = Phase.OPEN\n",
+        seed=0,
     ),
     Mutant(
         "clean, though something above is stored",
@@ -58,6 +65,7 @@ LEDGER = (
         "app/partition_line.py",
         "            return self.unsettled > 0 or self.tracker.first_unattempted() > self.committable()\n",
         "            return False\n",
+        seed=34,
     ),
     Mutant(
         "the floor forgets what is being written",
@@ -65,6 +73,7 @@ LEDGER = (
         "core/proof/ledger_floors.py",
         "        begins = [*found.under_way.values()]\n",
         "        begins = list[Mapping[int, int]]()\n",
+        seed=194,
     ),
     Mutant(
         "the floor forgets what is written",
@@ -72,6 +81,7 @@ LEDGER = (
         "core/proof/ledger_floors.py",
         "            if messages:\n                begins.append",
         "            if False:\n                begins.append",
+        seed=1,
     ),
     Mutant(
         "the floor forgets what the owner before has written",
@@ -79,5 +89,6 @@ LEDGER = (
         "core/proof/ledger_floors.py",
         "        if committable <= found.inherited_to:\n",
         "        if False:\n",
+        seed=194,
     ),
 )

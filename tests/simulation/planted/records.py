@@ -11,15 +11,15 @@ RECORDS = (
         "            return None\n"
         "        return self._holds(shard_id, row)\n",
         "            return True\n        return True\n",
-        seed=39,
+        seed=60,
     ),
     Mutant(
         "records move to a child shard while some of its parent are on their way",
-        "L1",
+        "L2",
         "core/delivery/aggregate_queues.py",
         "        if not self.gone or any(queue.busy for queue in self.gone):\n",
         "        if not self.gone:\n",
-        seed=39,
+        seed=77,
     ),
     Mutant(
         "new records overtake those that wait for a closed shard",
@@ -27,7 +27,7 @@ RECORDS = (
         "core/delivery/aggregate_queues.py",
         "                if self.gone:\n                    self.moving.append(part)\n                    continue\n",
         "",
-        seed=428,
+        seed=2133,
     ),
     Mutant(
         "an aggregate goes to a child shard as it was made for the parent",
@@ -35,7 +35,25 @@ RECORDS = (
         "core/delivery/aggregate_lanes.py",
         "            if not is_aggregate(row) or aggregate_of(row).queue.shard_id in self._open:\n",
         "            if True:\n",
-        seed=39,
+        seed=118,
+    ),
+    Mutant(
+        "records of an aggregate that is taken apart go behind the others",
+        "L2",
+        "core/delivery/aggregates.py",
+        "            part.datas = list(islice(datas, len(part)))\n        aggregate.queue.put_first(aggregate.parts)\n",
+        "            part.datas = list(islice(datas, len(part)))\n"
+        "        for part in aggregate.parts:\n"
+        "            aggregate.queue.add(part)\n",
+        seed=77,
+    ),
+    Mutant(
+        "a drain ends in the middle of an aggregate",
+        "L3",
+        "core/delivery/aggregates.py",
+        "        last = self.parts[-1]\n        return last.batch.offsets[last.rows[-1]] + 1\n",
+        "        return self.offsets[0] + 1\n",
+        seed=25,
     ),
     Mutant(
         "the offset of a record passes before its dead letter is confirmed",
@@ -43,7 +61,7 @@ RECORDS = (
         "app/parking.py",
         "                self._waiting.append(leaving)\n",
         "                self._waiting.append(leaving)\n                batch.resolved[diverted.row] = 1\n",
-        seed=32,
+        seed=71,
     ),
     Mutant(
         "a dead letter that Kafka refuses is dropped",
