@@ -101,12 +101,12 @@ def open_head(queue: WaitingRecords) -> Row:
 
 
 def least_bytes(row: Row) -> int:
-    """What has to be left of a shard's second before a head goes: an open one is not put together for less than half of what it
+    """What has to be left of a shard's second before a head goes: an open one is not put together for less than a quarter of what it
     may hold, unless no more waits."""
     if row[ROW_DATA] is not OPEN:
         return row[ROW_SIZE]
     queue = aggregate_of(row).queue
-    return min(queue.lanes_of.aggregate_bytes_max // 2, queue.size)
+    return min(queue.lanes_of.aggregate_bytes_max // 4, queue.size)
 
 
 def put_together(row: Row, room_bytes: int) -> Row:

@@ -5,7 +5,7 @@ from tests.simulation.planted.mutant import Mutant
 DELIVERY = (
     Mutant(
         "commit highest seen",
-        "L1",
+        "L5",
         "core/delivery/ack_tracker.py",
         "            row = batch.resolved.find(0)\n            if row >= 0:\n                self._committable",
         "            row = -1\n            if row >= 0:\n                self._committable",
@@ -21,7 +21,7 @@ DELIVERY = (
     ),
     Mutant(
         "ignore partial failures",
-        "L1",
+        "alive",
         "core/delivery/scheduler.py",
         "        if any(answer.outcomes):\n",
         "        if False:\n",
@@ -37,7 +37,7 @@ DELIVERY = (
     ),
     Mutant(
         "answer matched by position after reordering",
-        "L1",
+        "L5",
         "core/delivery/scheduler.py",
         "row, outcome = request.rows[i],",
         "row, outcome = request.rows[first + end - 1 - i],",
@@ -169,14 +169,6 @@ DELIVERY = (
         '                self._on_trouble(SourceTrouble("commit", str(error)))\n                return False\n',
         "                raise\n",
         seed=5,
-    ),
-    Mutant(
-        "a daemon stops while its last commit is under way",
-        "L3",
-        "app/commit.py",
-        "        async with self._under_way:\n",
-        "        if True:\n",
-        seed=1177,
     ),
     Mutant(
         "a commit that was answered late is taken for the last one",

@@ -53,7 +53,7 @@ LEDGER = (
     ),
     Mutant(
         "attempts before the partition is open",
-        "L3",
+        "open",
         "app/stream_line.py",
         "        if line.wants_to_open():\n            self.on_opening()\n",
         "        line.phase = Phase.OPEN\n",

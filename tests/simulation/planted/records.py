@@ -48,14 +48,6 @@ RECORDS = (
         seed=77,
     ),
     Mutant(
-        "a drain ends in the middle of an aggregate",
-        "L3",
-        "core/delivery/aggregates.py",
-        "        last = self.parts[-1]\n        return last.batch.offsets[last.rows[-1]] + 1\n",
-        "        return self.offsets[0] + 1\n",
-        seed=25,
-    ),
-    Mutant(
         "the offset of a record passes before its dead letter is confirmed",
         "L1",
         "app/parking.py",
