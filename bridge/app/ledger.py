@@ -6,13 +6,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from bridge.app.telemetry import Sample, Telemetry
 from bridge.core.delivery.requests import Resolution
 from bridge.core.errors import RefusedError, UnavailableError
-from bridge.core.proof.ledger_entries import Group, Resolved, ResolvedAs
+from bridge.core.proof.ledger_entries import Resolved, ResolvedAs
 from bridge.core.proof.ledger_floors import LedgerFloors
-from bridge.core.proof.noted_entries import SlotMessage, messages_of, stored_groups
+from bridge.core.proof.noted_entries import NotedEntries, SlotMessage, messages_of
 from bridge.core.records import Partition
 from bridge.ports import Ledger
 
-CHUNK_RECORDS = 4000
+CHUNK_RECORDS = 8000
 """So many Kafka records are put into messages at once; the event loop stands still for some milliseconds meanwhile."""
 UNWRITTEN_RECORDS_MAX = 200_000
 """Nothing is sent while more waits for Kafka's confirmation."""
@@ -29,8 +29,7 @@ class LedgerLine:
         self.port = ledger
         self._slots = slots
         self._telemetry = telemetry
-        self._groups: list[Group] = []
-        self._records = 0
+        self._noted = NotedEntries()
         self._unwritten = 0
         self._writing: dict[asyncio.Task[None], None] = {}
         self._room = asyncio.Event()
@@ -44,21 +43,18 @@ class LedgerLine:
 
     def stored(self, stream: str, resolution: Resolution) -> None:
         """Rows that the stream has confirmed."""
-        if not resolution.stored:
-            return
-        groups = stored_groups(stream, resolution.stored, resolution.shard_ids, resolution.sequence_numbers)
-        self._add(groups)
+        before = self._noted.records
+        self._noted.stored(stream, resolution.stored, resolution.shard_ids, resolution.sequence_numbers)
+        self._count(self._noted.records - before)
 
     def resolved(self, partition: Partition, resolved_as: ResolvedAs, reason: str, offsets: Sequence[int]) -> None:
         """Offsets that were resolved without a record in Kinesis."""
-        self._add([Resolved(partition, resolved_as, reason, offsets)])
+        self._noted.add(Resolved(partition, resolved_as, reason, offsets))
+        self._count(len(offsets))
 
-    def _add(self, groups: Sequence[Group]) -> None:
-        self._groups += groups
-        records = sum([len(group.offsets) for group in groups])
-        self._records += records
+    def _count(self, records: int) -> None:
         self._unwritten += records
-        if self._records >= CHUNK_RECORDS:
+        if self._noted.records >= CHUNK_RECORDS:
             self._write_chunk()
         if self._unwritten > UNWRITTEN_RECORDS_MAX:
             self._room.clear()
@@ -75,7 +71,7 @@ class LedgerLine:
 
     async def flush(self) -> None:
         """Returns when everything that was said before is written. Raises UnavailableError when that takes too long."""
-        if self._groups:
+        if self._noted.records:
             self._write_chunk()
         if self._writing:
             _, late = await asyncio.wait(list(self._writing), timeout=FLUSH_S)
@@ -116,8 +112,8 @@ class LedgerLine:
                 await asyncio.sleep(RETRY_S)
 
     def _write_chunk(self) -> None:
-        messages, records = messages_of(self._groups, self._slots), self._records
-        self._groups, self._records = [], 0
+        records = self._noted.records
+        messages = messages_of(self._noted.take(), self._slots)
         if self._task is None:
             raise RuntimeError("the ledger line is not running")
         writing = self._task(self._write(messages, records))

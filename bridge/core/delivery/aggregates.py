@@ -101,7 +101,7 @@ def open_head(queue: WaitingRecords) -> Row:
 
 
 def least_bytes(row: Row) -> int:
-    """What has to be left of a shard's second before a head goes: an open one is not put together for less than a quarter of what it
+    """What has to be left of a shard's second before a head goes: an open one is not put together for less than a quarter of what
     may hold, unless no more waits."""
     if row[ROW_DATA] is not OPEN:
         return row[ROW_SIZE]

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
 from bridge.core.delivery.aggregates import aggregate_of, is_aggregate
 from bridge.core.delivery.lanes import ROW_DATA, ROW_PARTITION_KEY, PartitionLanes, Row, offset_of
-from bridge.core.proof.digests import digests
 from bridge.core.proof.ledger_codec import encode
 from bridge.core.proof.ledger_entries import Doubts, Group, Stored, StreamShard
 from bridge.core.records import Partition
@@ -22,30 +22,60 @@ class SlotMessage(NamedTuple):
     highest: Mapping[Partition, int]
 
 
-def stored_groups(stream: str, rows: Sequence[Row], shard_ids: Sequence[str], sequence_numbers: Sequence[str]) -> list[Stored]:
-    """Entries for rows that a stream has stored, each in its shard under its sequence number (decimal)."""
-    places: dict[tuple[str, PartitionLanes], list[int]] = defaultdict(list)
-    for i, (row, shard_id) in enumerate(zip(rows, shard_ids, strict=True)):
-        places[shard_id, row[0].lanes_of].append(i)
-    groups = []
-    for (shard_id, lanes_of), chosen in places.items():
-        of_place = [rows[i] for i in chosen]
-        offsets, counts = _offsets(of_place, lanes_of)
-        of_rows = digests([row[ROW_PARTITION_KEY] for row in of_place], [row[ROW_DATA] for row in of_place])
-        numbers = [int(sequence_numbers[i]) for i in chosen]
-        groups.append(Stored(StreamShard(stream, shard_id), lanes_of.partition, numbers, of_rows, offsets, counts))
-    return groups
+@dataclass(slots=True)
+class _Place:
+    """Columns of what one shard has stored of one partition."""
+
+    offsets: list[int] = field(default_factory=list)
+    sequence_numbers: list[str] = field(default_factory=list)
+    digests: list[int] = field(default_factory=list)
+    counts: list[int] | None = None
 
 
-def _offsets(rows: Sequence[Row], lanes_of: PartitionLanes) -> tuple[list[int], list[int] | None]:
-    if lanes_of.aggregates is None:
-        return list(map(offset_of, rows)), None
-    offsets, counts = list[int](), list[int]()
-    for row in rows:
-        within = aggregate_of(row).record_offsets() if is_aggregate(row) else [offset_of(row)]
-        offsets += within
-        counts.append(len(within))
-    return offsets, counts
+class NotedEntries:
+    """Takes rows as they are stored, by shard and partition, and gives them out as groups. Their data is not kept."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, dict[tuple[str, PartitionLanes], _Place]] = {}
+        self._others: list[Group] = []
+        self.records = 0
+        """Kafka records in it."""
+
+    def stored(self, stream: str, rows: Sequence[Row], shard_ids: Sequence[str], sequence_numbers: Sequence[str]) -> None:
+        """A stream has stored these, each in its shard under its sequence number (decimal)."""
+        places = self._places.setdefault(stream, {})
+        of_rows = [xxh3_64_intdigest(row[ROW_PARTITION_KEY].encode() + row[ROW_DATA]) for row in rows]
+        self.records += len(rows)
+        for row, shard_id, number, digest in zip(rows, shard_ids, sequence_numbers, of_rows, strict=True):
+            batch = row[0]
+            lanes_of = batch.lanes_of
+            place = places.get((shard_id, lanes_of))
+            if place is None:
+                place = places[shard_id, lanes_of] = _Place(counts=None if lanes_of.aggregates is None else [])
+            if place.counts is None:
+                place.offsets.append(batch.offsets[row[1]])
+            else:
+                within = aggregate_of(row).record_offsets() if is_aggregate(row) else [offset_of(row)]
+                place.offsets += within
+                place.counts.append(len(within))
+                self.records += len(within) - 1
+            place.sequence_numbers.append(number)
+            place.digests.append(digest)
+
+    def add(self, group: Group) -> None:
+        """What is said beside."""
+        self._others.append(group)
+        self.records += len(group.offsets)
+
+    def take(self) -> list[Group]:
+        """All groups, and begins anew."""
+        groups, self._others = self._others, []
+        for stream, places in self._places.items():
+            for (shard_id, lanes_of), place in places.items():
+                shard, numbers = StreamShard(stream, shard_id), list(map(int, place.sequence_numbers))
+                groups.append(Stored(shard, lanes_of.partition, numbers, place.digests, place.offsets, place.counts))
+        self._places, self.records = {}, 0
+        return groups
 
 
 def slot_of(group: Group, slots: int) -> int:

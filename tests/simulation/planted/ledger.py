@@ -39,8 +39,8 @@ LEDGER = (
         "entries name each other's sequence numbers",
         "L5",
         "core/proof/noted_entries.py",
-        "        numbers = [int(sequence_numbers[i]) for i in chosen]\n",
-        "        numbers = [int(sequence_numbers[i]) for i in chosen[::-1]]\n",
+        "list(map(int, place.sequence_numbers))\n",
+        "list(map(int, place.sequence_numbers[::-1]))\n",
         seed=0,
     ),
     Mutant(

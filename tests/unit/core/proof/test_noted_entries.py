@@ -9,7 +9,7 @@ from bridge.core.delivery.scheduler import Scheduler
 from bridge.core.proof.digests import digest
 from bridge.core.proof.ledger_codec import decode
 from bridge.core.proof.ledger_entries import Resolved, ResolvedAs, Stored, StreamShard, records_of
-from bridge.core.proof.noted_entries import messages_of, slot_of, stored_groups
+from bridge.core.proof.noted_entries import NotedEntries, messages_of, slot_of
 from bridge.core.quotas import MIB
 from bridge.core.records import Outcome, Partition, PutAnswer
 from tests.unit.core.delivery.columns import even_shard_map, source_batch
@@ -31,7 +31,12 @@ def stored(aggregates: AggregateLimits | None, *batches: tuple[Partition, list[i
     numbers = [str(100 + i) for i in range(len(request))]
     resolution = scheduler.resolve(request, PutAnswer(None, [Outcome.STORED] * len(request), shard_ids, numbers), 0.1)
     assert resolution.stored
-    return request, stored_groups("target", resolution.stored, resolution.shard_ids, resolution.sequence_numbers)
+    noted = NotedEntries()
+    noted.stored("target", resolution.stored, resolution.shard_ids, resolution.sequence_numbers)
+    assert noted.records == sum(len(offsets) for _, offsets in batches)
+    groups = noted.take()
+    assert (noted.records, noted.take()) == (0, [])
+    return request, [group for group in groups if isinstance(group, Stored)]
 
 
 def test_raw_records_stand_with_their_shard_sequence_number_and_digest():
