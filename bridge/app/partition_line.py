@@ -114,7 +114,9 @@ class PartitionLine:
     phase: Phase = Phase.OPEN
     idle_since: float | None = None
     done: frozenset[int] = frozenset()
-    """Offsets above the committed one that the owner before has carried."""
+    """Offsets above the committed one that the owner before has carried, and that were not read yet."""
+    done_to: int = 0
+    """Above all of them, read or not."""
     _said: tuple[object, ...] = ()
     _metadata: str = ""
     """What the commit metadata says, and its text: thousands of partitions are asked every second."""
@@ -202,7 +204,9 @@ class PartitionLine:
 
     def _is_open(self) -> bool:
         """Whether something at or above the committable offset may be in Kinesis, or soon be."""
-        if self.draining and self.phase is not Phase.READING:
+        if self.phase is Phase.READING or self.done_to > self.committable():
+            return True
+        if self.draining:
             return self.unsettled > 0 or self.tracker.first_unattempted() > self.committable()
         return self.phase is not Phase.CLEAN
 
@@ -217,7 +221,7 @@ class PartitionLine:
         """What has had nothing to do for a while is clean from now on. `now` in seconds."""
         if self.phase is not Phase.OPEN or self.owner is None:
             return
-        if self.held or self.unsettled or self.committable() != self.tracker.read_to:
+        if self.held or self.unsettled or self.done_to > self.committable() or self.committable() != self.tracker.read_to:
             self.idle_since = None
         elif self.idle_since is None:
             self.idle_since = now

@@ -77,7 +77,8 @@ class TakeOver:
         for line in lines:
             if self._lines.get(line.partition) is line:
                 line.done = frozenset(index.offsets_of(line.partition))
-                self._ledger.floors.inherit(line.partition, line.floors_before, max(line.done, default=-1))
+                line.done_to = max(line.done, default=-1) + 1
+                self._ledger.floors.inherit(line.partition, line.floors_before, line.done_to - 1)
                 line.phase = Phase.CLEAN
                 self._on_read(line)
 

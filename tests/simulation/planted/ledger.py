@@ -68,6 +68,14 @@ LEDGER = (
         seed=34,
     ),
     Mutant(
+        "clean, though the owner before has stored something above",
+        "L3",
+        "app/partition_line.py",
+        "        if self.phase is Phase.READING or self.done_to > self.committable():\n",
+        "        if self.phase is Phase.READING:\n",
+        seed=194,
+    ),
+    Mutant(
         "the floor forgets what is being written",
         "L3",
         "core/proof/ledger_floors.py",

@@ -160,6 +160,30 @@ async def test_a_new_owner_sends_only_what_the_ledger_does_not_have(process, led
 
 
 @pytest.mark.looptime
+async def test_what_an_owner_has_left_unread_of_the_one_before_is_told_on(process, ledger):
+    process.kinesis.throttled = {1}
+    process.assign()
+    process.read(0, *[b"x"] * 5)
+    await asyncio.sleep(3)
+    point = process.kafka.committed[ORDERS]
+    await process.end()
+    between, done = Process(ledger), asyncio.get_running_loop().create_future()
+    between.assign(point.offset, point.metadata)
+    await asyncio.sleep(3)
+    point = between.kafka.committed[ORDERS]
+    assert ownership(point).is_open, "others have to look above it, though nothing came yet"
+    between.kafka.hand_over(Revoking([ORDERS], done.set_result))
+    point = (await asyncio.wait_for(done, 30))[ORDERS]
+    await between.end()
+    last = Process(ledger)
+    last.assign(point.offset, point.metadata)
+    last.read(1, *[b"x"] * 5)
+    await asyncio.sleep(3)
+    assert last.sent == {1, 5}
+    await last.end()
+
+
+@pytest.mark.looptime
 async def test_nothing_is_attempted_before_kafka_was_told_that_attempts_may_follow(process):
     process.kafka.refuses = True
     process.assign()
