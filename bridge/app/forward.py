@@ -35,6 +35,8 @@ from bridge.ports import (
 
 RESTART_FIRST_S = 1.0
 RESTART_MAX_S = 30.0
+LEDGER_S = 0.4
+"""So long the ledger is waited for in any case when partitions leave; the source gives a drain half a second more."""
 
 
 class ForwardLine:
@@ -192,10 +194,11 @@ class ForwardLine:
 
     async def _revoke(self, event: Revoking) -> None:
         lines = [line for partition in event.partitions if (line := self._lines.get(partition))]
+        ends_at = self._clock.monotonic() + self._limits.drain_timeout_s
         drained = await self._drain(lines)
         points = {line.partition: line.commit_point() for line in lines if self._lines.get(line.partition) is line}
-        if not await self._ledger.flushed():
-            points = {}
+        if not await self._ledger.flushed(max(LEDGER_S, ends_at - self._clock.monotonic())):
+            drained, points = False, {}
         for line in lines:
             self._remove(line)
         self._pressure.recount()

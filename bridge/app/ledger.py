@@ -69,19 +69,19 @@ class LedgerLine:
         """Returns when more may be sent."""
         await self._room.wait()
 
-    async def flush(self) -> None:
+    async def flush(self, timeout_s: float = FLUSH_S) -> None:
         """Returns when everything that was said before is written. Raises UnavailableError when that takes too long."""
         if self._noted.records:
             self._write_chunk()
         if self._writing:
-            _, late = await asyncio.wait(list(self._writing), timeout=FLUSH_S)
+            _, late = await asyncio.wait(list(self._writing), timeout=timeout_s)
             if late:
-                raise UnavailableError(self.trouble or f"the ledger was not confirmed within {FLUSH_S:g} s")
+                raise UnavailableError(self.trouble or f"the ledger was not confirmed within {timeout_s:g} s")
 
-    async def flushed(self) -> bool:
+    async def flushed(self, timeout_s: float) -> bool:
         """`flush`, where who asks goes on in any case. `problems` tells why not."""
         try:
-            await self.flush()
+            await self.flush(timeout_s)
         except UnavailableError:
             return False
         return True

@@ -15,7 +15,7 @@ LEDGER = (
         "a partition leaves before the ledger has it",
         "L5",
         "app/forward.py",
-        "        if not await self._ledger.flushed():\n",
+        "        if not await self._ledger.flushed(max(LEDGER_S, ends_at - self._clock.monotonic())):\n",
         "        if False:\n",
         seed=1,
     ),

@@ -170,10 +170,9 @@ async def test_what_an_owner_has_left_unread_of_the_one_before_is_told_on(proces
     between, done = Process(ledger), asyncio.get_running_loop().create_future()
     between.assign(point.offset, point.metadata)
     await asyncio.sleep(3)
-    point = between.kafka.committed[ORDERS]
-    assert ownership(point).is_open, "others have to look above it, though nothing came yet"
     between.kafka.hand_over(Revoking([ORDERS], done.set_result))
     point = (await asyncio.wait_for(done, 30))[ORDERS]
+    assert ownership(point).is_open, "others have to look above it, though nothing came yet"
     await between.end()
     last = Process(ledger)
     last.assign(point.offset, point.metadata)
