@@ -171,14 +171,6 @@ DELIVERY = (
         seed=5,
     ),
     Mutant(
-        "a commit that was answered late is taken for the last one",
-        "L1",
-        "app/commit.py",
-        "        _unknown(self._lines[partition] for partition in partitions if partition in self._lines)\n",
-        "        pass\n",
-        seed=5,
-    ),
-    Mutant(
         "topic ids are not compared",
         "L1",
         "app/recreated.py",

@@ -76,14 +76,6 @@ LEDGER = (
         seed=194,
     ),
     Mutant(
-        "the floor forgets what is being written",
-        "L3",
-        "core/proof/ledger_floors.py",
-        "        begins = [*found.under_way.values()]\n",
-        "        begins = list[Mapping[int, int]]()\n",
-        seed=194,
-    ),
-    Mutant(
         "the floor forgets what is written",
         "L3",
         "core/proof/ledger_floors.py",

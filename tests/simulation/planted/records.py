@@ -22,20 +22,12 @@ RECORDS = (
         seed=77,
     ),
     Mutant(
-        "new records overtake those that wait for a closed shard",
-        "L2",
-        "core/delivery/aggregate_queues.py",
-        "                if self.gone:\n                    self.moving.append(part)\n                    continue\n",
-        "",
-        seed=2133,
-    ),
-    Mutant(
         "an aggregate goes to a child shard as it was made for the parent",
-        "L1",
+        "alive",
         "core/delivery/aggregate_lanes.py",
         "            if not is_aggregate(row) or aggregate_of(row).queue.shard_id in self._open:\n",
         "            if True:\n",
-        seed=118,
+        seed=60,
     ),
     Mutant(
         "records of an aggregate that is taken apart go behind the others",
