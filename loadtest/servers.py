@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from bridge.core.topics import ledger_topic
 from loadtest.errors import LoadTestError
 from loadtest.jobs import KafkaAddress, KinesisAddress
 from loadtest.scenario import Part
@@ -96,7 +97,8 @@ class Kafka:
 
     @contextlib.contextmanager
     def group(self) -> Iterator[str]:
-        """A unique name for a consumer group, which is deleted afterwards; its members have to leave by themselves."""
+        """A unique name for a consumer group, and for the bridge that is its member; what Kafka has of both is deleted
+        afterwards. Members have to leave by themselves."""
         name = unique("bridge-load")
         try:
             yield name
@@ -104,7 +106,14 @@ class Kafka:
             # Not waited for: members that were killed stay for a session timeout. Kafka lets an empty group expire.
             self._deleted(name)
             raise
+        finally:
+            self._remove_ledger(name)
         wait_until(lambda: self._deleted(name), f"consumer group {name} deleted", 2 * ADMIN_TIMEOUT_S)
+
+    def _remove_ledger(self, bridge: str) -> None:
+        topic = ledger_topic(bridge)
+        if topic in self._admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics:
+            self._remove(topic)
 
     def _deleted(self, group: str) -> bool:
         """False while it has members."""
