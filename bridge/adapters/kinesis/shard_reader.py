@@ -93,10 +93,11 @@ class KinesisShardReader:
             await asyncio.sleep(sent_at + pause_s - self._clock.monotonic())
 
     async def _iterator(self, stream: str, shard_id: str, start: ReadStart) -> str:
-        if start.after is None:
-            where = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": start.at_ms // 1000}
-        else:
+        where: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
+        if start.after is not None:
             where = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": str(start.after)}
+        elif start.at_ms > 0:
+            where = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": start.at_ms // 1000}
         call = self._client.get_shard_iterator(**stream_member(stream), ShardId=shard_id, **where)
         iterator: str = (await _told_apart(call))["ShardIterator"]
         return iterator
