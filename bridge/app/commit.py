@@ -94,7 +94,8 @@ async def commit_what_moved(
     for line in lines.values():
         line.rest(now)
     opening = [line for line in lines.values() if line.phase is Phase.OPENING]
-    moved = {line: point for line in lines.values() if (point := line.commit_point()) != line.committed or line in opening}
+    points_now = ((line, line.commit_point()) for line in lines.values())
+    moved = {line: point for line, point in points_now if point != line.committed or line.phase is Phase.OPENING}
     await ledger.flush()  # also where nothing moved: whoever comes after us has to know what we have sent
     if not moved:
         return True

@@ -31,7 +31,7 @@ class LedgerLine:
         self._telemetry = telemetry
         self._noted = NotedEntries()
         self._unwritten = 0
-        self._writing: dict[asyncio.Task[None], None] = {}
+        self._writing: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._room.set()
         self._ready = asyncio.Event()
@@ -74,7 +74,7 @@ class LedgerLine:
         if self._noted.records:
             self._write_chunk()
         if self._writing:
-            _, late = await asyncio.wait(list(self._writing), timeout=timeout_s)
+            _, late = await asyncio.wait(self._writing, timeout=timeout_s)
             if late:
                 raise UnavailableError(self.trouble or f"the ledger was not confirmed within {timeout_s:g} s")
 
@@ -117,8 +117,8 @@ class LedgerLine:
         if self._task is None:
             raise RuntimeError("the ledger line is not running")
         writing = self._task(self._write(messages, records))
-        self._writing[writing] = None
-        writing.add_done_callback(self._writing.pop)
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
 
     async def _write(self, messages: Sequence[SlotMessage], records: int) -> None:
         """Tries until Kafka has taken them: an entry is a fact, and says the same when it is there twice."""

@@ -24,6 +24,7 @@ from bridge.embedded.kinesis_server import serve_kinesis
 from tests.contract.kinesis_calls import FIRST, SECOND, put_numbered, wait_active
 from tests.contract.kinesis_sinks import RawServer, raw_server, request_of, respond, settings_for, use_credentials
 from tests.servers.kinesis import delete_stream
+from tests.servers.process import wait_until
 
 THIRD, FOURTH = "shardId-000000000002", "shardId-000000000003"
 BEGINNING = ReadStart(at_ms=0)
@@ -73,7 +74,8 @@ async def test_reading_begins_behind_a_sequence_number(reader, client, stream):
 
 async def test_reading_begins_at_a_moment_or_up_to_a_second_before(reader, client, stream):
     await asyncio.to_thread(put_numbered, client, stream, 1)
-    await asyncio.sleep(2.1)
+    stored_at = time.time()
+    await asyncio.to_thread(wait_until, lambda: time.time() > stored_at + 2.1, "a moment two seconds later")
     at_ms = round(time.time() * 1000)
     await asyncio.to_thread(put_numbered, client, stream, 2)
     assert len(await read_to_tip(reader, stream, FIRST, ReadStart(at_ms=at_ms))) == 2

@@ -9,6 +9,7 @@ from xxhash import xxh3_64_intdigest
 
 from bridge.core.delivery.aggregates import aggregate_of, is_aggregate
 from bridge.core.delivery.lanes import ROW_DATA, ROW_PARTITION_KEY, PartitionLanes, Row, offset_of
+from bridge.core.proof.digests import digests
 from bridge.core.proof.ledger_codec import encode
 from bridge.core.proof.ledger_entries import Doubts, Group, Stored, StreamShard
 from bridge.core.records import Partition
@@ -44,7 +45,7 @@ class NotedEntries:
     def stored(self, stream: str, rows: Sequence[Row], shard_ids: Sequence[str], sequence_numbers: Sequence[str]) -> None:
         """A stream has stored these, each in its shard under its sequence number (decimal)."""
         places = self._places.setdefault(stream, {})
-        of_rows = [xxh3_64_intdigest(row[ROW_PARTITION_KEY].encode() + row[ROW_DATA]) for row in rows]
+        of_rows = digests([row[ROW_PARTITION_KEY] for row in rows], [row[ROW_DATA] for row in rows])
         self.records += len(rows)
         for row, shard_id, number, digest in zip(rows, shard_ids, sequence_numbers, of_rows, strict=True):
             batch = row[0]
