@@ -58,7 +58,7 @@ PYTEST = exec env BRIDGE_TEST_END_WITH_PARENT=1 $(BIN)/python -m pytest
 
 .PHONY: test
 test: setup servers  ## Every tier of tests, against real servers where they can run
-	$(PYTEST) tests
+	$(PYTEST) tests -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: check
 check: setup  ## Format, lint, types, layers, unit and consistency tests
@@ -130,3 +130,9 @@ simulate-mutants: setup  ## Planted bugs of the delivery code: each has to be ca
 load: setup  ## The load scenarios, or SCENARIO=name; OPTIONS="..." for your own Kafka and stream, see README.md
 	$(if $(findstring --bootstrap-servers,$(OPTIONS)),,@$(MAKE) --no-print-directory .tools/kafka/.ready)
 	$(BIN)/python -m loadtest $(SCENARIO) $(OPTIONS)
+
+MINUTES ?= 20
+KILLS ?= 0
+.PHONY: soak
+soak: setup .tools/kafka/.ready  ## A steady flow under faults for MINUTES=20: memory, internal topics, every record; KILLS=600 kills daemons
+	exec $(BIN)/python -m loadtest.soak --minutes $(MINUTES) --kills $(KILLS) $(OPTIONS)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -15,11 +16,13 @@ from confluent_kafka.admin import AdminClient
 from bridge import __version__
 from bridge.adapters.kafka.admin import KafkaAdmin
 from bridge.adapters.kafka.clients import KafkaClients
+from bridge.adapters.kafka.control import KafkaControl
 from bridge.adapters.kafka.dead_letters import DeadLetterTopic, KafkaDeadLetters
 from bridge.adapters.kafka.handover import Handover
 from bridge.adapters.kafka.ledger import KafkaLedger
-from bridge.adapters.kafka.membership import READING, RECONNECT_MS, Membership
+from bridge.adapters.kafka.membership import RECONNECT_MS, Membership
 from bridge.adapters.kafka.opening import OpeningSource
+from bridge.adapters.kafka.row_reader import KafkaRowReader
 from bridge.adapters.kafka.security import Security, creation_problem
 from bridge.adapters.kafka.source import KafkaSource
 from bridge.adapters.kafka.threads import SystemThreads, Threads
@@ -28,6 +31,7 @@ from bridge.adapters.kafka.topic_ids import TopicIds
 from bridge.adapters.kafka.topics import KafkaTopics
 from bridge.adapters.kinesis.credentials import AssumedRole, kinesis_session
 from bridge.adapters.kinesis.shard_directory import KinesisShardDirectory
+from bridge.adapters.kinesis.shard_reader import KinesisShardReader
 from bridge.adapters.kinesis.sink import open_sink
 from bridge.adapters.system_clock import SystemClock
 from bridge.app.collector import calm_collector
@@ -35,7 +39,11 @@ from bridge.app.forward import ForwardLine
 from bridge.app.forward_setup import ForwardLimits, ForwardPorts
 from bridge.app.http_api import metrics_app, serving
 from bridge.app.log_output import configure_logging
+from bridge.app.owners import LeaseTerms
+from bridge.app.read_back_round import RecoveryTerms
 from bridge.app.routing import remembering_routes, route_of
+from bridge.app.sending import StreamPorts
+from bridge.app.service_time import ServiceTime
 from bridge.app.settings import MSK_IAM, Problem, SecretFileError, Settings, security_secrets
 from bridge.app.stream_line import StreamLine
 from bridge.app.supervisor import supervise
@@ -43,10 +51,12 @@ from bridge.app.telemetry import Telemetry
 from bridge.core.delivery.key_strategies import KeyCache
 from bridge.core.delivery.requests import RequestLimits
 from bridge.core.errors import UnavailableError
-from bridge.ports import Clock, Ledger, Sink, Source
+from bridge.ports import Clock, ControlStore, Ledger, Sink, Source
 
 CONSUMER_SESSION_TIMEOUT_S = 45.0
 """Default of `group.consumer.session.timeout.ms`, where the broker does not name its setting."""
+CONNECTIONS_MAX = 40
+"""Beside those of the sink: so many shards are read back at once, and streams are described meanwhile."""
 HANDOVER_MARGIN_S = 0.5
 """The consumer's thread waits that much longer for a drain than the drain itself may take."""
 
@@ -100,14 +110,18 @@ async def open_kinesis(settings: Settings) -> AsyncIterator[KinesisClients]:
     role = AssumedRole(kinesis.role_arn, kinesis.external_id, f"bridge-{settings.name}") if kinesis.role_arn else None
     session = kinesis_session(role, kinesis.region)
     # Retries are decided in one place, the scheduler; botocore's own are turned off.
-    config = AioConfig(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
+    config = AioConfig(
+        connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1}, max_pool_connections=CONNECTIONS_MAX
+    )
     async with AsyncExitStack() as stack:
         client: Any = await stack.enter_async_context(
             session.create_client("kinesis", region_name=kinesis.region, endpoint_url=kinesis.endpoint_url, config=config)
         )
         endpoint_url: str = client.meta.endpoint_url
         sink = await stack.enter_async_context(
-            open_sink(session, endpoint_url, kinesis.region, kinesis.request_timeout, kinesis.requests_in_flight_max)
+            open_sink(
+                session, endpoint_url, kinesis.region, kinesis.request_timeout, kinesis.requests_in_flight_max, SystemClock()
+            )
         )
         yield KinesisClients(sink, KinesisShardDirectory(client), client, endpoint_url)
 
@@ -123,13 +137,13 @@ class Machine:
 
 
 def stream_opener(
-    settings: Settings, kinesis: KinesisClients, telemetry: Telemetry, clock: Clock
+    settings: Settings, kinesis: KinesisClients, telemetry: Telemetry, clock: Clock, time: ServiceTime
 ) -> Callable[[str, float], StreamLine]:
     """Opens streams, with our share of their shards, that are together within the limits of the configuration."""
     keys = KeyCache()
     in_flight = asyncio.Semaphore(settings.kinesis.requests_in_flight_max)
     limits = RequestLimits(settings.kinesis.request_records_max, settings.kinesis.request_bytes_max)
-    ports = (kinesis.sink, kinesis.directory, clock)
+    ports = StreamPorts(kinesis.sink, kinesis.directory, clock, time, settings.kinesis.request_timeout)
     return lambda stream, share: StreamLine(stream, ports, telemetry, limits, share, in_flight, keys)
 
 
@@ -144,6 +158,11 @@ def ledger(settings: Settings, kafka: KafkaClients, machine: Machine) -> Ledger:
     return KafkaLedger(settings.ledger_definition, kafka, KafkaTopics(kafka), machine.threads)
 
 
+def control(settings: Settings, kafka: KafkaClients) -> ControlStore:
+    """The control topic. Nothing is asked of Kafka before it is opened or read."""
+    return KafkaControl(settings.control_definition, kafka, KafkaTopics(kafka))
+
+
 def forward_line(
     settings: Settings,
     kafka: KafkaClients,
@@ -155,7 +174,18 @@ def forward_line(
 ) -> ForwardLine:
     """Wires the forward line."""
 
+    time = ServiceTime(machine.clock)
     topic_ids = TopicIds(admin.ids_of_topics)  # outlives each consumer
+
+    recovery = RecoveryTerms(
+        settings.name,
+        settings.kafka.group,
+        settings.kinesis.settle * 1000,
+        settings.kinesis.clock_margin * 1000,
+        settings.lease * 1000,
+        settings.ledger.retention * 1000,
+    )
+    terms = LeaseTerms(settings.lease * 1000, settings.kinesis.request_timeout * 1000)
 
     async def open_source() -> Source:
         return OpeningSource(lambda: kafka_source(settings, kafka, admin, drain_timeout_s, machine.threads, topic_ids))
@@ -166,13 +196,20 @@ def forward_line(
             admin,
             dead_letters(settings, kafka, machine),
             ledger(settings, kafka, machine),
+            control(settings, kafka),
             machine.clock,
+            admin,
+            KinesisShardReader(kinesis.client, machine.clock, Random(machine.name)),
+            KafkaRowReader(kafka, admin),
             machine.name,
         ),
-        stream_opener(settings, kinesis, telemetry, machine.clock),
+        stream_opener(settings, kinesis, telemetry, machine.clock, time),
         remembering_routes(settings),
         telemetry,
-        ForwardLimits(settings.buffer_bytes_max, settings.commit_interval, drain_timeout_s, settings.ledger.slots),
+        ForwardLimits(
+            settings.buffer_bytes_max, settings.commit_interval, drain_timeout_s, settings.ledger.slots, terms, recovery
+        ),
+        time,
     )
 
 
@@ -185,11 +222,11 @@ async def kafka_source(
     topic_ids: TopicIds,
 ) -> Source:
     """A consumer that is subscribed and running. Raises UnavailableError where it cannot be made."""
-    handover = Handover(asyncio.get_running_loop(), threads)
+    handover, member = Handover(asyncio.get_running_loop(), threads), membership(settings)
     source = await asyncio.to_thread(
         KafkaSource,
-        lambda properties: kafka.consumer(properties, READING),
-        membership(settings).properties(),
+        lambda properties: kafka.consumer(properties, member.tuning()),
+        member.properties(),
         [route.topic for route in settings.routes],
         lambda partitions, grown: admin.start_offsets(partitions, grown, lambda topic: _start(settings, topic)),
         handover,
@@ -207,14 +244,15 @@ def _start(settings: Settings, topic: str) -> str | int:
 
 
 async def drain_timeout(settings: Settings, admin: KafkaAdmin) -> float:
-    """A drain ends before the group would give the partitions away, in seconds."""
+    """A drain ends before the group would give the partitions away, and before their leases end, in seconds."""
     session_timeout_s = settings.kafka.session_timeout
     if settings.kafka.group_protocol == "consumer":
         try:
             session_timeout_s = await admin.group_session_timeout_s(settings.kafka.group) or CONSUMER_SESSION_TIMEOUT_S
         except UnavailableError:
             session_timeout_s = CONSUMER_SESSION_TIMEOUT_S
-    return max(1.0, session_timeout_s - 2 * settings.commit_interval - HANDOVER_MARGIN_S)
+    until_given_away_s = session_timeout_s - 2 * settings.commit_interval - HANDOVER_MARGIN_S
+    return max(1.0, min(until_given_away_s, settings.lease - 3 * settings.commit_interval))
 
 
 def check_client(settings: Settings) -> Problem | None:
@@ -223,7 +261,8 @@ def check_client(settings: Settings) -> Problem | None:
     try:
         properties = {**kafka_clients(settings).properties(), **nowhere}
         AdminClient(properties)
-        Consumer({**READING, **properties, **membership(settings).properties()}).close()
+        member = membership(settings)
+        Consumer({**member.tuning(), **properties, **member.properties()}).close()
     except KafkaException as error:
         path, _, remedy = creation_problem(error.args[0].str()).partition(": ")
     except UnavailableError as error:

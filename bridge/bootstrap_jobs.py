@@ -7,16 +7,22 @@ from bridge.adapters.kafka.dead_letter_reader import KafkaDeadLetterReader
 from bridge.adapters.kafka.topics import KafkaTopics
 from bridge.adapters.system_clock import SystemClock
 from bridge.app.jobs import online_check, replay
+from bridge.app.jobs.directions import RouteDirection, read_directions
 from bridge.app.jobs.online_check import CheckResult
+from bridge.app.jobs.preflight import Asked, Preflight, RoutePreflight
+from bridge.app.jobs.resume import Word
+from bridge.app.jobs.resume import resume as say
 from bridge.app.jobs.status import Status, read_status
 from bridge.app.jobs.translate import Answer, KafkaPosition, KinesisPosition, translate_offset, translate_sequence_number
 from bridge.app.ledger_reading import OnProgress
 from bridge.app.log_output import configure_logging
 from bridge.app.replay_line import ReplayLine
 from bridge.app.routing import route_of, routed_topic
+from bridge.app.service_time import ServiceTime
 from bridge.app.settings import Settings
 from bridge.app.telemetry import Telemetry
-from bridge.bootstrap import Machine, dead_letters, kafka_clients, ledger, open_kinesis, stream_opener
+from bridge.bootstrap import Machine, control, dead_letters, kafka_clients, ledger, open_kinesis, stream_opener
+from bridge.core.direction.resume import Resume
 from bridge.core.topics import TopicDefinition
 from bridge.ports import DeadLetterReader
 
@@ -39,6 +45,26 @@ async def status(settings: Settings) -> Status:
     return await read_status(settings, admin, SystemClock())
 
 
+async def directions(settings: Settings, routes: str | None) -> list[RouteDirection]:
+    """The direction of each route, from Kafka. Raises UnavailableError, RefusedError."""
+    kafka = kafka_clients(settings)
+    return await read_directions(settings, KafkaAdmin(kafka), control(settings, kafka), SystemClock(), routes)
+
+
+async def preflight(settings: Settings, asked: Asked) -> list[RoutePreflight]:
+    """Whether routes could change their direction now. Raises UnavailableError, RefusedError."""
+    kafka = kafka_clients(settings)
+    async with open_kinesis(settings) as kinesis:
+        job = Preflight(settings, KafkaTopics(kafka), kinesis.directory, control(settings, kafka), SystemClock(), asked)
+        return await job.run()
+
+
+async def resume(settings: Settings, word: Word) -> Resume:
+    """Writes the operator's word for a halted partition. Raises UnavailableError, RefusedError."""
+    kafka = kafka_clients(settings)
+    return await say(settings, KafkaAdmin(kafka), control(settings, kafka), SystemClock(), word)
+
+
 def dead_letter_reader(settings: Settings) -> DeadLetterReader:
     """Reads the dead-letter topic."""
     kafka = kafka_clients(settings)
@@ -47,7 +73,7 @@ def dead_letter_reader(settings: Settings) -> DeadLetterReader:
 
 async def internal_topics(settings: Settings) -> list[TopicDefinition]:
     """How the bridge's own topics have to be; that of dead letters as the routes' topics are now. Raises UnavailableError."""
-    found = [settings.ledger_definition]
+    found = [settings.ledger_definition, settings.control_definition]
     if settings.may_park:
         topics = KafkaTopics(kafka_clients(settings))
         found.append(await topics.dead_letters(settings.name, lambda name: route_of(settings, name) is not None))
@@ -62,7 +88,7 @@ async def replay_dead_letters(settings: Settings, how: replay.Replaying, on_prog
     slices = await replay.slices_of(settings, KafkaAdmin(kafka))
     try:
         async with open_kinesis(settings) as kinesis:
-            open_stream = stream_opener(settings, kinesis, Telemetry(), machine.clock)
+            open_stream = stream_opener(settings, kinesis, Telemetry(), machine.clock, ServiceTime(machine.clock))
             async with ReplayLine(open_stream, lambda topic, n: routed_topic(settings, topic, n), slices) as line:
                 return await replay.replay(reader, marks, line.carry, how, on_progress)
     finally:

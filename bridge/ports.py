@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.delivery.dead_letters import Origin, Place, StoredEntry
 from bridge.core.delivery.halts import Reason
 from bridge.core.delivery.requests import Request
-from bridge.core.delivery.shard_map import ShardMap
+from bridge.core.delivery.stream_description import StreamDescription
+from bridge.core.direction.control_state import Decide
+from bridge.core.proof.ledger_layout import LedgerMessage
 from bridge.core.proof.shard_reads import ReadableStream, ReadStart, ShardRead
 from bridge.core.records import DeadLetter, GroupMember, Partition, PutAnswer, SourceBatch
 from bridge.core.topics import TopicDefinition
@@ -92,6 +94,9 @@ class Source(Protocol):
     def resume(self, partitions: Collection[Partition]) -> None:
         """The opposite of `pause`."""
 
+    def again(self, assigned: AssignedPartition) -> None:
+        """Reads a partition of the assignment again from this offset; what comes behind its `Assigned` is from there."""
+
     async def commit(self, points: Mapping[Partition, CommitPoint]) -> Mapping[Partition, str]:
         """Commits those partitions that are still assigned.
 
@@ -108,8 +113,7 @@ class OffsetDirectory(Protocol):
     async def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         """Offset after the last committed record of each partition; unknown ones are left out.
 
-        Without partitions it only finds out whether Kafka answers. Raises UnavailableError.
-        """
+        Without partitions it only finds out whether Kafka answers. Raises UnavailableError."""
 
     async def partitions_of(self, wanted: Callable[[str], bool]) -> Sequence[Partition]:
         """All partitions of the topics for which `wanted` is true. Raises UnavailableError, RefusedError."""
@@ -138,6 +142,14 @@ class GroupDirectory(OffsetDirectory, Protocol):
 
     async def timestamps_at(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Timestamp (milliseconds) of the first record at or above each offset; left out where there is none."""
+
+
+class RowReader(Protocol):
+    """Reads records of source topics beside the consumer group."""
+
+    def read(self, begins: Mapping[Partition, int], ends: Mapping[Partition, int]) -> AsyncIterator[SourceBatch]:
+        """Committed records of the partitions of `begins`, each in its order from its begin, or from what retention left of
+        it, up to its end. Raises UnavailableError, RefusedError."""
 
 
 class DeadLetters(Protocol):
@@ -170,14 +182,6 @@ class DeadLetterReader(Protocol):
         """The messages at these places, as far as they are still there; each partition in its order."""
 
 
-class LedgerMessage(NamedTuple):
-    """A message of the ledger topic. The slot is its partition."""
-
-    slot: int
-    offset: int
-    value: bytes
-
-
 class Ledger(Protocol):
     """The topic `<name>.ledger`. Every call but `close` raises UnavailableError, RefusedError."""
 
@@ -190,11 +194,31 @@ class Ledger(Protocol):
     async def ends(self) -> Mapping[int, int]:
         """End offset of each slot now."""
 
+    async def offsets_at(self, wall_ms: int) -> Mapping[int, int]:
+        """In each slot the first offset that was written at this moment of the brokers' clocks (milliseconds) or later; the
+        slot's end where there is none."""
+
     def read(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[Sequence[LedgerMessage]]:
         """The slots of `begins`, each in its order from its begin, or from what retention left of it, up to its end."""
 
     async def close(self) -> None:
         """What is not confirmed by now is given up."""
+
+
+class ControlStore(Protocol):
+    """The topic `<name>.control`. Every call raises UnavailableError, RefusedError."""
+
+    async def open(self) -> None:
+        """Finds or makes the topic, and checks it."""
+
+    async def read(self) -> Mapping[str, bytes]:
+        """The latest value of each key, up to the end of now; nothing where there is no topic."""
+
+    async def change(self, decide: Decide) -> Mapping[str, bytes]:
+        """Writes what is decided by the latest values, all of it or nothing. Returns the latest values after it.
+
+        Raises what `decide` raises; UnavailableError also where it is not known whether it was written.
+        """
 
 
 class TopicDirectory(Protocol):
@@ -210,10 +234,10 @@ class TopicDirectory(Protocol):
         """
 
     async def try_topic(self, definition: TopicDefinition) -> None:
-        """Tries whether this topic is as it has to be, and may be read and written, or could be made; makes nothing.
+        """Whether it is as it has to be, and may be read and written, or could be made. Makes nothing; raises RefusedError."""
 
-        Raises RefusedError.
-        """
+    async def troubles_of(self, definition: TopicDefinition) -> Sequence[str]:
+        """What is wrong with one of the bridge's own topics, in sentences: also leaders and replicas."""
 
 
 # -- Kinesis
@@ -222,22 +246,11 @@ class TopicDirectory(Protocol):
 class Sink(Protocol):
     """Puts records into a stream."""
 
-    async def put(self, stream: str, request: Request) -> PutAnswer:
-        """Sends one PutRecords request, once. Never raises for what the service or the network did: see Outcome."""
+    async def put(self, stream: str, request: Request, deadline: float) -> PutAnswer:
+        """Sends one PutRecords request, once, and all of it before the deadline (seconds of the port `Clock`) or never.
 
-
-@dataclass(slots=True, frozen=True)
-class StreamDescription:
-    """An ACTIVE or UPDATING stream: its open shards and the largest record (data and partition key) it takes, in bytes.
-
-    `created_ms` tells it from one of the same name that was deleted; `retention_ms`: for so long it keeps its records. None where
-    the service does not tell it.
-    """
-
-    shard_map: ShardMap
-    record_bytes_max: int
-    created_ms: int | None = None
-    retention_ms: int | None = None
+        Never raises for what the service or the network did: see Outcome.
+        """
 
 
 class ShardDirectory(Protocol):
@@ -253,6 +266,9 @@ class ShardDirectory(Protocol):
 
     async def try_to_write(self, stream: str) -> None:
         """Tries the permission to put records without putting one. Raises UnavailableError, RefusedError."""
+
+    async def try_to_read(self, stream: str) -> None:
+        """Tries the permissions to read records back. Raises UnavailableError, RefusedError."""
 
 
 class ShardReader(Protocol):
@@ -278,7 +294,7 @@ class Clock(Protocol):
     """Time."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back, from an arbitrary start."""
+        """Seconds that never go back and go on while the machine sleeps, from an arbitrary start."""
 
     def wall_ms(self) -> float:
         """Milliseconds since the epoch, as Kafka's timestamps."""

@@ -46,10 +46,12 @@ class Flow:
     settings: dict[str, Any]
 
     def stop(self) -> int:
-        """Every replica is told to drain and to leave; how many could not settle everything. Raises LoadTestError for a crash."""
-        for daemon in self.replicas:
+        """Every replica that is there is told to drain and to leave; how many could not settle everything. Raises LoadTestError
+        for a crash."""
+        there = [daemon for number, daemon in enumerate(self.replicas) if not self.observer.is_away(number)]
+        for daemon in there:
             daemon.terminate()
-        return sum(not settled(daemon) for daemon in self.replicas)
+        return sum(not settled(daemon) for daemon in there)
 
 
 def settled(daemon: Daemon) -> bool:

@@ -1,24 +1,16 @@
 """How long records took: read back one by one, and as the bridge's own histogram tells it."""
 
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from loadtest.errors import LoadTestError
 from loadtest.figures import Figures
 from loadtest.keys import is_own_key, number_of, produced_at_s
+from loadtest.reading import stored_since
 from loadtest.servers import READERS_MAX
-from tests.integration.kcl_reader import records_inside
 
-PAGE_RECORDS = 5000
-READ_TIMEOUT_S = 180.0
-THROTTLED = "ProvisionedThroughputExceededException"
-PAUSE_S = 0.25
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
@@ -84,41 +76,11 @@ def _of_shard(client: Any, stream: str, shard: str, window: tuple[float, float])
     start_s, end_s = window
     last: dict[str, int] = {}
     out_of_order = 0
-    answer = client.get_shard_iterator(
-        StreamName=stream, ShardId=shard, ShardIteratorType="AT_TIMESTAMP", Timestamp=start_s - 1.0
-    )
-    iterator, latencies = answer["ShardIterator"], []
-    deadline = time.monotonic() + READ_TIMEOUT_S
-    while iterator is not None:
-        if time.monotonic() > deadline:
-            raise LoadTestError(f"stream {stream}, {shard}: its end was not reached in {READ_TIMEOUT_S:g} s of reading")
-        try:
-            page = client.get_records(ShardIterator=iterator, Limit=PAGE_RECORDS)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != THROTTLED:
-                raise
-            time.sleep(PAUSE_S)
-            continue
-        for key, value, arrived_s in _opened(page["Records"]):
-            if is_own_key(key) and start_s <= (at_s := produced_at_s(value)) < end_s:
-                latencies.append(arrived_s - at_s)
-                number = number_of(value)
-                out_of_order += number <= last.get(key, -1)
-                last[key] = max(number, last.get(key, -1))
-        if not page["Records"] and page["MillisBehindLatest"] == 0:
-            break
-        iterator = page.get("NextShardIterator")
-        time.sleep(PAUSE_S)
+    latencies = []
+    for key, value, arrived_s in stored_since(client, stream, shard, start_s - 1.0):
+        if is_own_key(key) and start_s <= (at_s := produced_at_s(value)) < end_s:
+            latencies.append(arrived_s - at_s)
+            number = number_of(value)
+            out_of_order += number <= last.get(key, -1)
+            last[key] = max(number, last.get(key, -1))
     return ReadBack(latencies, out_of_order)
-
-
-def _opened(records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, bytes, float]]:
-    """Partition key, value and time of arrival of each record, those inside of packed ones too."""
-    for record in records:
-        arrived_s = record["ApproximateArrivalTimestamp"].timestamp()
-        inside = records_inside(record["Data"])
-        if inside is None:
-            yield record["PartitionKey"], record["Data"], arrived_s
-            continue
-        for _, key, value in inside:
-            yield key, value, arrived_s

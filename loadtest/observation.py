@@ -82,6 +82,10 @@ class Observer:
         """The replica is about to stop: it is not sampled any more."""
         self._away.add(number)
 
+    def is_away(self, number: int) -> bool:
+        """Whether it has left and did not come back."""
+        return number in self._away
+
     def back(self, number: int) -> None:
         """A new process of the replica: its counters begin at nothing."""
         self._away.discard(number)

@@ -1,6 +1,6 @@
 """The report: a table for people, a JSON document for scripts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bridge.app.settings.secrets import is_secret_name
-from loadtest.figures import FIGURES, shown
+from loadtest.figures import FIGURES, Figures, shown
 from loadtest.scenario import Part
 from loadtest.stage import Outcome
 from loadtest.verdict import Verdict, passed
@@ -26,20 +26,30 @@ class PartReport:
 
 def print_report(console: Console, name: str, about: str, reports: Sequence[PartReport]) -> None:
     """Figures as rows, parts as columns, then the verdicts."""
-    table = Table("", *(report.part.name for report in reports), title=f"{name}: {about}")
+    print_figures(console, f"{name}: {about}", {report.part.name: report.outcome.figures for report in reports})
+    for pinning in dict.fromkeys(report.pinning for report in reports):
+        console.print(f"Pinning: {pinning}.", highlight=False)
+    for report in reports:
+        print_verdicts(console, report.part.name, report.verdicts)
+
+
+def print_figures(console: Console, title: str, columns: Mapping[str, Figures]) -> None:
+    """A table; figures that no column has are left out."""
+    table = Table("", *columns, title=title)
     for figure, description in FIGURES.items():
-        cells = [_cell(figure, report.outcome.figures.get(figure)) for report in reports]
+        cells = [_cell(figure, figures.get(figure)) for figures in columns.values()]
         if any(cells):
             table.add_row(description.text, *cells)
     for column in table.columns[1:]:
         column.justify = "right"
     console.print(table)
-    for pinning in dict.fromkeys(report.pinning for report in reports):
-        console.print(f"Pinning: {pinning}.", highlight=False)
-    for report in reports:
-        for verdict in report.verdicts:
-            style = {True: "green", False: "bold red", None: "yellow"}[verdict.holds]
-            console.print(f"{report.part.name}: {verdict.text()}", style=style, highlight=False, markup=False)
+
+
+def print_verdicts(console: Console, name: str, verdicts: Sequence[Verdict]) -> None:
+    """One line each."""
+    for verdict in verdicts:
+        style = {True: "green", False: "bold red", None: "yellow"}[verdict.holds]
+        console.print(f"{name}: {verdict.text()}", style=style, highlight=False, markup=False)
 
 
 def _cell(figure: str, value: float | None) -> str:
@@ -62,7 +72,7 @@ def _part_document(report: PartReport) -> dict[str, Any]:
         "name": report.part.name,
         "passed": passed(report.verdicts),
         "figures": report.outcome.figures,
-        "verdicts": [_verdict_document(verdict) for verdict in report.verdicts],
+        "verdicts": [verdict_document(verdict) for verdict in report.verdicts],
         "pinning": report.pinning,
         "settings": report.part.model_dump(mode="json"),
         "bridge_configuration": without_secrets(report.outcome.settings),
@@ -70,7 +80,8 @@ def _part_document(report: PartReport) -> dict[str, Any]:
     }
 
 
-def _verdict_document(verdict: Verdict) -> dict[str, Any]:
+def verdict_document(verdict: Verdict) -> dict[str, Any]:
+    """For the JSON document."""
     return asdict(verdict) | {"limit": verdict.limit.model_dump(exclude_none=True), "text": verdict.text()}
 
 

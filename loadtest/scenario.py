@@ -67,6 +67,13 @@ class Absence(_Data):
     """For so long after a replica left or came, seconds over a limit are counted as those of the rebalance."""
 
 
+class Kill(_Data):
+    """One replica is killed in the middle of the window (SIGKILL), and stays away."""
+
+    after_s: MeasuredSeconds
+    """The rate from before is that of these seconds."""
+
+
 class Window(_Data):
     """Records are carried all the time; what happens between two moments is measured."""
 
@@ -76,9 +83,17 @@ class Window(_Data):
     """Records a second, paced; null: more than the stream can take, preloaded."""
     co_writer: CoWriter | None = None
     absence: Absence | None = None
+    kill: Kill | None = None
 
     @model_validator(mode="after")
     def _long_enough(self) -> "Window":
+        if kill := self.kill:
+            if self.rate is not None or self.absence or self.co_writer:
+                raise ValueError("kill: remove rate, absence and co_writer: a backlog, and nothing else that happens to it")
+            if self.duration_s < kill.after_s + MEASURED_S_MIN:
+                raise ValueError(
+                    f"duration_s: write more than kill.after_s and {MEASURED_S_MIN:g} s, or nothing is left to measure"
+                )
         if away := self.absence:
             if away.duration_s < away.rebalance_s + MEASURED_S_MIN:
                 raise ValueError(
@@ -137,8 +152,8 @@ class Part(_Data):
     def _consistent(self) -> "Part":
         if (self.drain is None) == (self.window is None):
             raise ValueError("write either drain or window")
-        if self.window and self.window.absence and self.replicas < 2:
-            raise ValueError("window.absence needs replicas: 2 or more")
+        if self.window and (self.window.absence or self.window.kill) and self.replicas < 2:
+            raise ValueError("window.absence and window.kill need replicas: 2 or more")
         if unknown := sorted(set(self.verdicts) - set(FIGURES)):
             raise ValueError(f"verdicts: no such figure: {', '.join(unknown)}; there are {', '.join(FIGURES)}")
         return self

@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from bridge.core.topics import ledger_topic
+from bridge.core.topics import own_topics
 from loadtest.errors import LoadTestError
 from loadtest.jobs import KafkaAddress, KinesisAddress
 from loadtest.scenario import Part
@@ -107,12 +107,12 @@ class Kafka:
             self._deleted(name)
             raise
         finally:
-            self._remove_ledger(name)
+            self._remove_topics_of(name)
         wait_until(lambda: self._deleted(name), f"consumer group {name} deleted", 2 * ADMIN_TIMEOUT_S)
 
-    def _remove_ledger(self, bridge: str) -> None:
-        topic = ledger_topic(bridge)
-        if topic in self._admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics:
+    def _remove_topics_of(self, bridge: str) -> None:
+        there = self._admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
+        for topic in own_topics(bridge) & there.keys():
             self._remove(topic)
 
     def _deleted(self, group: str) -> bool:

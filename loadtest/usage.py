@@ -14,10 +14,19 @@ def cpu_s(pid: int) -> float:
     return (int(fields[_UTIME]) + int(fields[_STIME])) / os.sysconf("SC_CLK_TCK")
 
 
+def memory_bytes(pid: int) -> int:
+    """Resident size now."""
+    return _size(pid, "VmRSS:")
+
+
 def peak_memory_bytes(pid: int) -> int:
     """Highest resident size so far."""
+    return _size(pid, "VmHWM:")
+
+
+def _size(pid: int, name: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return int(line.split()[1]) * 1024
     raise ProcessLookupError(f"process {pid} has ended")
 

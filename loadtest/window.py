@@ -10,6 +10,7 @@ from loadtest.disturbances import with_absence, with_co_writer
 from loadtest.errors import LoadTestError
 from loadtest.figures import Figures
 from loadtest.flow import Flow, flowing
+from loadtest.killing import after_kill, with_kill
 from loadtest.latency import histogram_figures, latency_figures, read_back
 from loadtest.observation import Moment
 from loadtest.production import produced, wait_produced
@@ -24,16 +25,22 @@ CARRIED_TIMEOUT_S = 60.0
 
 def run_window(stage: Stage, part: Part, window: Window) -> Outcome:
     """Raises LoadTestError when a process ends, nothing flows, or the backlog is carried before the end."""
+    started_s = time.time()
     with flowing(stage, part, window) as flow:
+        killed = None
         flow.observer.watch(window.warm_up_s, "warm-up")
         flow.observer.take_statistics()
         begin = flow.observer.moment()
-        figures = with_absence(flow, window.absence) if window.absence else _undisturbed(flow)
+        if window.kill is not None:
+            figures: Figures = {}
+            killed = with_kill(flow, window.kill)
+        else:
+            figures = with_absence(flow, window.absence) if window.absence else _undisturbed(flow)
         end = flow.observer.moment()
         if window.co_writer is not None:
             figures |= with_co_writer(flow, window.co_writer)
         figures |= _memory(flow)
-        if window.absence is None:
+        if window.absence is None and killed is None:
             figures |= _cost(flow, begin, end)
         if flow.generator is not None:
             figures |= _latency(flow, flow.generator, begin, end)
@@ -46,6 +53,8 @@ def run_window(stage: Stage, part: Part, window: Window) -> Outcome:
             figures["requests_over_limit"] = over
         figures["hot_lane_warnings"] = sum(daemon.log_text().count('"event": "hot_lane"') for daemon in flow.replicas)
         figures["unsettled_stops"] = figures.get("unsettled_stops", 0) + flow.stop()
+        if killed is not None:
+            figures |= after_kill(flow, killed, started_s)
     measured = {"begin_s": begin.wall_s, "end_s": end.wall_s, "seconds": by_second(flow.observer.series())}
     return Outcome(figures, flow.settings, measured)
 
@@ -62,8 +71,9 @@ def _undisturbed(flow: Flow) -> Figures:
 
 
 def _memory(flow: Flow) -> Figures:
-    """Of the replica that needed most."""
-    peak_bytes = max(usage.peak_memory_bytes(daemon.process.pid) for daemon in flow.replicas)
+    """Of the replica that needed most, among those that are there."""
+    there = [daemon for number, daemon in enumerate(flow.replicas) if not flow.observer.is_away(number)]
+    peak_bytes = max(usage.peak_memory_bytes(daemon.process.pid) for daemon in there)
     return {"peak_memory_mib": peak_bytes / 1024**2}
 
 

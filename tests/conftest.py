@@ -25,6 +25,8 @@ from tests.servers.fixtures import (  # noqa: F401 (pytest finds fixtures by nam
 
 TIERS = ("unit", "contract", "simulation", "consistency", "integration")
 """In the order in which they run: what fails fast comes first."""
+LONG_FIRST = ("test_exactly_once", "test_simulation", "test_kill_and_freeze", "integration", "contract", "simulation")
+"""Where files run side by side: minutes of one of them at the end would leave the other processes without work."""
 HERE = Path(__file__).parent
 REQUIRE_REAL = os.environ.get("BRIDGE_REQUIRE_REAL") == "1"
 END_WITH_PARENT = os.environ.get("BRIDGE_TEST_END_WITH_PARENT") == "1"
@@ -57,7 +59,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if NEEDS_A_SERVER.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.real)
-    items.sort(key=lambda item: TIERS.index(tier_of(item.path) or TIERS[0]))
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    tier = tier_of(item.path) or TIERS[0]
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return TIERS.index(tier)
+    return next((rank for rank, name in enumerate(LONG_FIRST) if name in (item.path.stem, tier)), len(LONG_FIRST))
 
 
 def tier_of_report(report: pytest.TestReport | pytest.CollectReport) -> str | None:
@@ -72,6 +81,8 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     tier = tier_of_report(report)
+    if report.when == "teardown":  # a report comes from the process that ran the test
+        figures.extend(str(text) for name, text in report.user_properties if name == "figure")
     if tier is None or hasattr(report, "wasxfail"):
         return
     if report.skipped:
@@ -94,7 +105,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[object], None]:
     """`figure(text)` shows what a test measured at the end of the run, also where it passed."""
-    return lambda text: figures.append(f"{request.node.name}: {text}")
+    return lambda text: request.node.user_properties.append(("figure", f"{request.node.name}: {text}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

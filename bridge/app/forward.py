@@ -3,22 +3,31 @@
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 
+from bridge.app.anew import Anew
+from bridge.app.assignment import halt_at_assignment, mapping_halt, open_line
 from bridge.app.back_pressure import TICK_S, BackPressure
 from bridge.app.commit import Commits
+from bridge.app.consumption import Consumption
+from bridge.app.control import RouteControl
 from bridge.app.drain import drain
 from bridge.app.fair_share import FairShare
 from bridge.app.forward_setup import ForwardLimits, ForwardPorts
+from bridge.app.halting import tell_halt
 from bridge.app.hot_lanes import HotLanes
 from bridge.app.kafka_health import KafkaHealth
 from bridge.app.lag import line_samples, observe_lag
 from bridge.app.ledger import LedgerLine
+from bridge.app.owners import Owners
 from bridge.app.parking import Parking
-from bridge.app.partition_line import Owners, PartitionLine, open_line
-from bridge.app.recreated import NO_SUCH_TOPIC, TopicWatch, halt_at_assignment
+from bridge.app.partition_line import PartitionLine
+from bridge.app.recovery_setup import Hooks, recovery
+from bridge.app.recreated import NO_SUCH_TOPIC, TopicWatch
 from bridge.app.routing import RoutedTopic, RouteTopic
+from bridge.app.service_time import ServiceTime
 from bridge.app.stream_line import StreamLine
-from bridge.app.take_over import TakeOver
 from bridge.app.telemetry import Sample, Telemetry
+from bridge.core.delivery.commit_metadata import CommitPoint
+from bridge.core.delivery.fingerprint import fingerprint
 from bridge.core.delivery.halts import Halt
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import (
@@ -28,13 +37,9 @@ from bridge.ports import (
     Lost,
     PartitionFailed,
     Revoking,
-    Source,
     SourceEvent,
-    SourceTrouble,
 )
 
-RESTART_FIRST_S = 1.0
-RESTART_MAX_S = 30.0
 LEDGER_S = 0.4
 """So long the ledger is waited for in any case when partitions leave; the source gives a drain half a second more."""
 
@@ -49,6 +54,7 @@ class ForwardLine:
         route_topic: RouteTopic,
         telemetry: Telemetry,
         limits: ForwardLimits,
+        time: ServiceTime,
     ) -> None:
         """`open_stream` takes the stream and our share of its shards, `route_topic` a topic and its number of slices."""
         self._ports = ports
@@ -57,25 +63,41 @@ class ForwardLine:
         self._clock = ports.clock
         self._telemetry = telemetry
         self._limits = limits
-        self._source: Source | None = None
         self._lines: dict[Partition, PartitionLine] = {}
         self._streams: dict[str, StreamLine] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._progress = asyncio.Event()
-        self._stopping = asyncio.Event()
         self._joined = False
-        self._pressure = BackPressure(limits.buffer_bytes_max, self._lines.values, self._streams, self._pause, self._resume)
-        self._hot_lanes = HotLanes(self._lines.values, telemetry)
         self._kafka = KafkaHealth(telemetry)
-        interval_s = limits.commit_interval_s
+        self._consumption = Consumption(
+            ports.open_source, self._kafka, telemetry, self._handle, lambda: self._lose(list(self._lines))
+        )
+        self._pressure = BackPressure(
+            limits.buffer_bytes_max, self._lines.values, self._streams, self._consumption.pause, self._consumption.resume
+        )
+        self._hot_lanes = HotLanes(self._lines.values, telemetry)
         self._ledger = LedgerLine(ports.ledger, limits.ledger_slots, telemetry)
-        self._take_over = TakeOver(self._ledger, self._lines, telemetry, self._may_offer)
-        self._owners = Owners(ports.owner, self._ledger.floors)
-        self._commits = Commits(lambda: self._source, self._lines, self._ledger, interval_s, telemetry, self._kafka.trouble)
-        self._commits.on_open = self._may_offer
+        self._owners = Owners(ports.owner, self._ledger.floors, limits.lease)
+        self._commits = Commits(lambda: self._consumption.source, self._lines, self._ledger, limits.commit_interval_s, telemetry)
+        self._commits.on_open, self._commits.on_trouble = self._may_offer, self._kafka.trouble
+        self._commits.watermark_ms = lambda stream: self._streams[stream].watermark_ms()
+        self._commits.service_now = time.now
+        self.read_back, self._take_over, self._refresh = recovery(
+            ports,
+            limits.recovery,
+            self._ledger,
+            self._lines,
+            self._streams,
+            (time, route_topic, telemetry),
+            Hooks(self._may_offer, self._commits.wake, self._halt),
+        )
+        self._control = RouteControl(ports.control, self._lines, ports.clock, telemetry, ports.owner)
+        self._control.on_carry, self._control.on_hold = self._may_offer, self._consumption.pause
+        self._anew = Anew(self._consumption, self._lines, self._streams, self._commits, self._progress, limits.drain_timeout_s)
+        self._anew.task, self._anew.on_end, self._control.on_anew = self._task, self._remove, self._anew.begin
         self._parking = Parking(ports.dead_letters, self._ledger, telemetry, self._halt, self._progressed)
-        self._fair_share = FairShare(ports.offsets, route_topic, self._lines, self._streams)
+        self._fair_share = FairShare(ports, limits.recovery.group, route_topic, self._lines, self._streams)
         self._topic_watch = TopicWatch(ports.offsets, self._lines, self._halt)
         telemetry.gauges(self._samples)
 
@@ -85,46 +107,28 @@ class ForwardLine:
         """Works until cancelled, or until `stop` has ended."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            for part in (self._commits, self._fair_share, self._parking, self._topic_watch, self._take_over):
+            parts = (self._commits, self._fair_share, self._parking, self._topic_watch, self._take_over, self.read_back)
+            for part in (*parts, self._refresh, self._control):
                 self._task(part.run())
             self._task(self._ledger.run(self._task))
             self._task(self._tick_forever())
             self._task(observe_lag(self._ports.offsets, self._lines, self._clock, self._kafka.answers, self._kafka.trouble))
-            await self._read_until_stopped()
+            await self._consumption.run()
             for task in self._running:
                 task.cancel()
 
     async def stop(self) -> bool:
         """Drains, commits, leaves the group. Returns whether everything that was attempted is settled and committed."""
-        self._stopping.set()
+        self._consumption.stopping.set()
         lines = list(self._lines.values())
-        drained = await self._drain(lines)
+        drained = await drain(lines, self._streams, self._progress, self._limits.drain_timeout_s)
         committed = await self._commits.at_last()
         if not (drained and committed):
             self._telemetry.log("warning", "drain_incomplete", unresolved=sum(line.unsettled for line in lines))
-        if self._source is not None:
-            await self._source.close()
-        await self._ports.dead_letters.close()
-        await self._ports.ledger.close()
+        await self._consumption.close()
+        for port in (self._ports.dead_letters, self._ports.ledger):
+            await port.close()
         return drained and committed
-
-    async def _read_until_stopped(self) -> None:
-        """Reads; a consumer that ended by itself is opened anew, with all its partitions lost."""
-        pause = RESTART_FIRST_S
-        while not self._stopping.is_set():
-            self._source = await self._ports.open_source()
-            while events := await self._source.events():
-                if not all(isinstance(event, SourceTrouble) for event in events):
-                    pause = RESTART_FIRST_S
-                for event in events:
-                    self._handle(event)
-                await asyncio.sleep(0)  # senders run between batches
-            if self._stopping.is_set():
-                return
-            self._lose(list(self._lines))
-            self._telemetry.log("error", "kafka_consumer_restarting", pause_s=pause, problem=self._kafka.problem)
-            await asyncio.sleep(pause)
-            pause = min(RESTART_MAX_S, 2 * pause)
 
     # -- what the source says
 
@@ -152,7 +156,7 @@ class ForwardLine:
         if (line := self._lines.get(batch.partition)) is None:
             return
         line.end_offset = max(line.end_offset or 0, batch.next_offset)
-        if not line.takes_records or self._stopping.is_set():
+        if not line.takes_records or self._consumption.stopping.is_set():
             return
         before = line.buffered_bytes
         self._telemetry.count("bridge_records_read_total", len(batch), line.route)
@@ -163,15 +167,16 @@ class ForwardLine:
         self._joined = True
         self._kafka.answers()
         # A pause of the assignment before may have reached the consumer after it had changed hands already.
-        self._resume([assigned.partition for assigned in partitions])
+        self._consumption.resume([assigned.partition for assigned in partitions])
         for assigned in partitions:
             if (routed := self._route_topic(assigned.partition.topic, assigned.slices)) is None:
-                self._pause([assigned.partition])
+                self._consumption.pause([assigned.partition])
                 continue
-            line = open_line(assigned, routed, self._owners.next())
+            line = open_line(assigned, routed, self._owners.next(fingerprint(routed.stream, routed.mapping)))
             self._lines[assigned.partition] = line
+            self._control.assigned(line)
             self._stream(routed).attach(line, routed.mapping)
-            if halt := halt_at_assignment(assigned, line):
+            if halt := halt_at_assignment(assigned, line) or mapping_halt(line):
                 self._halt(line, halt)
         self._fair_share.assigned()
         self._take_over.wake()
@@ -185,7 +190,8 @@ class ForwardLine:
         if (stream := self._streams.get(routed.stream)) is None:
             stream = self._streams[routed.stream] = self._open_stream(routed.stream, routed.shard_share)
             stream.parking = self._parking
-            stream.ledger = self._ledger
+            stream.write_to(self._ledger)
+            stream.ask(self.read_back, self._limits.recovery.settle_ms)
             stream.on_opening = self._commits.wake
             stream.on_halt = self._halt
             stream.on_progress = self._progressed
@@ -195,8 +201,9 @@ class ForwardLine:
     async def _revoke(self, event: Revoking) -> None:
         lines = [line for partition in event.partitions if (line := self._lines.get(partition))]
         ends_at = self._clock.monotonic() + self._limits.drain_timeout_s
-        drained = await self._drain(lines)
-        points = {line.partition: line.commit_point() for line in lines if self._lines.get(line.partition) is line}
+        drained = await drain(lines, self._streams, self._progress, self._limits.drain_timeout_s)
+        ours = [line for line in lines if self._lines.get(line.partition) is line and line.unreadable is None]
+        points = {line.partition: point for line in ours if (point := self._last_point(line)) != line.committed}
         if not await self._ledger.flushed(max(LEDGER_S, ends_at - self._clock.monotonic())):
             drained, points = False, {}
         for line in lines:
@@ -204,6 +211,10 @@ class ForwardLine:
         self._pressure.recount()
         self._telemetry.log("info", "partitions_revoked", partitions=[str(p) for p in event.partitions], drained=drained)
         event.complete(points)
+
+    def _last_point(self, line: PartitionLine) -> CommitPoint:
+        """What is committed of a partition that leaves."""
+        return line.commit_point(line.last_renewal(self._streams[line.stream].watermark_ms()))
 
     def _lose(self, partitions: Collection[Partition]) -> None:
         for partition in partitions:
@@ -217,6 +228,7 @@ class ForwardLine:
         if self._lines.get(line.partition) is line:
             del self._lines[line.partition]
             self._pressure.gone(line)
+            self._take_over.forget(line)
             self._ledger.floors.forget(line.partition)
             self._streams[line.stream].detach(line)
 
@@ -227,30 +239,13 @@ class ForwardLine:
         """
         if not line.stand_still(halt):
             return
-        self._pause([line.partition])
+        self._consumption.pause([line.partition])
         if halt.stays:
             self._streams[line.stream].abandon(line)
             self._pressure.recount()
-        self._telemetry.log(
-            "error",
-            "partition_halted",
-            topic=line.partition.topic,
-            partition=line.partition.number,
-            offset=halt.offset,
-            reason=halt.reason,
-            detail=halt.detail,
-            remedy=halt.remedy,
-        )
+        tell_halt(self._telemetry, line, halt)
 
     # -- flow
-
-    def _pause(self, partitions: Collection[Partition]) -> None:
-        if self._source is not None:
-            self._source.pause(partitions)
-
-    def _resume(self, partitions: Collection[Partition]) -> None:
-        if self._source is not None:
-            self._source.resume(partitions)
 
     def _progressed(self) -> None:
         self._pressure.left(self._clock.monotonic())
@@ -262,9 +257,17 @@ class ForwardLine:
             now = self._clock.monotonic()
             self._pressure.tick(now)
             self._hot_lanes.tick(now)
+            self._give_up_lapsed()
 
-    async def _drain(self, lines: Collection[PartitionLine]) -> bool:
-        return await drain(lines, self._streams, self._progress, self._limits.drain_timeout_s)
+    def _give_up_lapsed(self) -> None:
+        """A lease that was not renewed in time never is: somebody else may own the partition by now. What this process has is
+        dropped, and it joins the group anew."""
+        now = self._commits.service_now()
+        lapsed = [line for line in self._lines.values() if line.lease is not None and line.lease.has_lapsed(now)]
+        if lapsed:
+            self._telemetry.log("error", "lease_lapsed", partitions=[str(line.partition) for line in lapsed])
+            self._lose(list(self._lines))
+            self._task(self._consumption.join_anew())
 
     # -- what others ask
 
@@ -273,8 +276,8 @@ class ForwardLine:
         waiting = [] if self._joined else ["kafka: not a member of the consumer group yet"]
         kafka = [f"kafka: {self._kafka.problem}"] if self._kafka.problem else []
         streams = [f"stream {stream.stream}: {stream.trouble}" for stream in self._streams.values() if stream.trouble]
-        ledger = self._ledger.problems() or self._take_over.problems()
-        return [*kafka, *waiting, *streams, *self._parking.problems(), *ledger]
+        own = [*(self._ledger.problems() or self._take_over.problems()), *self._control.problems()]
+        return [*kafka, *waiting, *streams, *self._parking.problems(), *own, *self.read_back.problems()]
 
     def halts(self) -> Mapping[Partition, Halt]:
         """Partitions that stand still."""
@@ -282,8 +285,9 @@ class ForwardLine:
 
     def _samples(self) -> Iterator[Sample]:
         yield from line_samples(self._lines.values(), self._clock.wall_ms())
-        yield from self._hot_lanes.samples()
-        yield from self._ledger.samples()
+        for part in (self._hot_lanes, self._ledger, self._control):
+            yield from part.samples()
+        yield "bridge_attempts_in_doubt", (), self.read_back.open_rows
         for stream in self._streams.values():
             yield from stream.samples()
 

@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bridge.ports import Clock, DeadLetters, Ledger, OffsetDirectory, Source
+from bridge.app.owners import LeaseTerms
+from bridge.app.read_back_round import RecoveryTerms
+from bridge.ports import Clock, ControlStore, DeadLetters, GroupDirectory, Ledger, OffsetDirectory, RowReader, ShardReader, Source
 
 
 @dataclass(slots=True, frozen=True)
@@ -14,6 +16,8 @@ class ForwardLimits:
     commit_interval_s: float
     drain_timeout_s: float
     ledger_slots: int
+    lease: LeaseTerms
+    recovery: RecoveryTerms
 
 
 @dataclass(slots=True, frozen=True)
@@ -24,6 +28,10 @@ class ForwardPorts:
     offsets: OffsetDirectory
     dead_letters: DeadLetters
     ledger: Ledger
+    control: ControlStore
     clock: Clock
+    group: GroupDirectory
+    shards: ShardReader
+    rows: RowReader
     owner: str
     """Tells this process from all others, and from those before it."""

@@ -1,19 +1,20 @@
 """What was resolved, on its way into the ledger. Nothing is committed that is not there."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
 from bridge.app.telemetry import Sample, Telemetry
 from bridge.core.delivery.requests import Resolution
 from bridge.core.errors import RefusedError, UnavailableError
-from bridge.core.proof.ledger_entries import Resolved, ResolvedAs
+from bridge.core.proof.ledger_entries import Group, Resolved, ResolvedAs
 from bridge.core.proof.ledger_floors import LedgerFloors
-from bridge.core.proof.noted_entries import NotedEntries, SlotMessage, messages_of
+from bridge.core.proof.noted_entries import NotedEntries, SlotMessage
 from bridge.core.records import Partition
 from bridge.ports import Ledger
 
-CHUNK_RECORDS = 8000
-"""So many Kafka records are put into messages at once; the event loop stands still for some milliseconds meanwhile."""
+CHUNK_RECORDS = 4000
+"""So many Kafka records of a slot are put into a message before the next commit asks for it; the event loop stands still for
+some milliseconds meanwhile."""
 UNWRITTEN_RECORDS_MAX = 200_000
 """Nothing is sent while more waits for Kafka's confirmation."""
 FLUSH_S = 10.0
@@ -27,9 +28,8 @@ class LedgerLine:
 
     def __init__(self, ledger: Ledger, slots: int, telemetry: Telemetry) -> None:
         self.port = ledger
-        self._slots = slots
         self._telemetry = telemetry
-        self._noted = NotedEntries()
+        self._noted = NotedEntries(slots)
         self._unwritten = 0
         self._writing: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
@@ -38,24 +38,35 @@ class LedgerLine:
         self._task: Callable[[Coroutine[None, None, None]], asyncio.Task[None]] | None = None
         self.floors = LedgerFloors()
         self.trouble: str | None = None
+        self.on_ends: Callable[[Mapping[int, int]], None] = lambda ends: None
+        """The ends of all slots as they were just now."""
 
     # -- what is said
 
     def stored(self, stream: str, resolution: Resolution) -> None:
         """Rows that the stream has confirmed."""
-        before = self._noted.records
-        self._noted.stored(stream, resolution.stored, resolution.shard_ids, resolution.sequence_numbers)
-        self._count(self._noted.records - before)
+        self._count(self._noted.stored(stream, resolution.stored, resolution.shard_ids, resolution.sequence_numbers))
 
     def resolved(self, partition: Partition, resolved_as: ResolvedAs, reason: str, offsets: Sequence[int]) -> None:
         """Offsets that were resolved without a record in Kinesis."""
         self._noted.add(Resolved(partition, resolved_as, reason, offsets))
         self._count(len(offsets))
 
+    def say(self, group: Group) -> None:
+        """What is found out in another way; at most `CHUNK_RECORDS` rows."""
+        self._noted.add(group)
+        self._count(len(group.offsets))
+
+    async def write_again(self, groups: Iterable[Group]) -> None:
+        """What the ledger says already; returns when Kafka has confirmed it once more. Raises UnavailableError as `flush`."""
+        for group in groups:
+            self.say(group)
+        await self.flush()
+
     def _count(self, records: int) -> None:
         self._unwritten += records
-        if self._noted.records >= CHUNK_RECORDS:
-            self._write_chunk()
+        for slot in self._noted.slots(CHUNK_RECORDS):
+            self._write_slot(slot)
         if self._unwritten > UNWRITTEN_RECORDS_MAX:
             self._room.clear()
 
@@ -71,8 +82,10 @@ class LedgerLine:
 
     async def flush(self, timeout_s: float = FLUSH_S) -> None:
         """Returns when everything that was said before is written. Raises UnavailableError when that takes too long."""
-        if self._noted.records:
-            self._write_chunk()
+        for slot in self._noted.slots():
+            if slot in self._noted.slots():  # it may have been written while we waited
+                self._write_slot(slot)
+                await asyncio.sleep(0)
         if self._writing:
             _, late = await asyncio.wait(self._writing, timeout=timeout_s)
             if late:
@@ -102,7 +115,9 @@ class LedgerLine:
         ask = self.port.open
         while True:
             try:
-                self.floors.know_ends(await ask())
+                ends = await ask()
+                self.floors.know_ends(ends)
+                self.on_ends(ends)
                 self._note(None)
                 self._ready.set()
                 ask = self.port.ends
@@ -111,30 +126,28 @@ class LedgerLine:
                 self._note(str(error))
                 await asyncio.sleep(RETRY_S)
 
-    def _write_chunk(self) -> None:
-        records = self._noted.records
-        messages = messages_of(self._noted.take(), self._slots)
+    def _write_slot(self, slot: int) -> None:
         if self._task is None:
             raise RuntimeError("the ledger line is not running")
-        writing = self._task(self._write(messages, records))
+        writing = self._task(self._write(self._noted.take(slot)))
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
 
-    async def _write(self, messages: Sequence[SlotMessage], records: int) -> None:
-        """Tries until Kafka has taken them: an entry is a fact, and says the same when it is there twice."""
-        number = self.floors.begin(messages)
+    async def _write(self, message: SlotMessage) -> None:
+        """Tries until Kafka has taken it: an entry is a fact, and says the same when it is there twice."""
+        number = self.floors.begin(message)
         while True:
             try:
-                offsets = await self.port.write([(message.slot, message.value) for message in messages])
+                (offset,) = await self.port.write([(message.slot, message.value)])
                 break
             except (UnavailableError, RefusedError) as error:
                 self._note(str(error))
             await asyncio.sleep(RETRY_S)
         self._note(None)
-        self.floors.written(number, messages, offsets)
-        self._telemetry.count("bridge_ledger_bytes_total", sum(len(message.value) for message in messages))
-        self._telemetry.count("bridge_ledger_records_total", records)
-        self._unwritten -= records
+        self.floors.written(number, message, offset)
+        self._telemetry.count("bridge_ledger_bytes_total", len(message.value))
+        self._telemetry.count("bridge_ledger_records_total", message.records)
+        self._unwritten -= message.records
         if self._unwritten <= UNWRITTEN_RECORDS_MAX:
             self._room.set()
 

@@ -6,6 +6,7 @@ from bridge.app.settings import Settings
 from bridge.core.errors import RefusedError
 from bridge.core.proof.ledger_codec import decode
 from bridge.core.proof.ledger_entries import Group
+from bridge.core.proof.ledger_floors import ReadSlots
 from bridge.core.proof.ledger_layout import HEAD
 from bridge.core.topics import ledger_topic
 from bridge.ports import GroupDirectory, Ledger
@@ -38,17 +39,15 @@ class LedgerReading:
         text, total, done = name.encode(), sum(self.ends[slot] - begin for slot, begin in begins.items()), dict(begins)
         if not begins:
             return
-        seen: set[int] = set()
+        slots = ReadSlots(begins, self.ends)
         async for messages in self._ledger.read(begins, self.ends):
+            slots.saw(messages)
             for slot, offset, value in messages:
-                if slot not in seen:
-                    seen.add(slot)
-                    self.lost |= offset > begins[slot]
                 done[slot] = offset + 1
                 if text in value or not value.startswith(HEAD):
                     take(self._groups(slot, offset, value))
             self._on_progress(sum(done.values()) - sum(begins.values()), total)
-        self.lost |= bool(begins.keys() - seen)
+        self.lost |= slots.lacks(begins) is not None
 
     def _groups(self, slot: int, offset: int, value: bytes) -> list[Group]:
         try:

@@ -1,22 +1,28 @@
 """One assigned partition on its way to its stream."""
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from bridge.app.routing import RoutedTopic
+from bridge.app.owners import Owner, Renewal
 from bridge.core.delivery.ack_tracker import AckTracker
-from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, HotLane, decode, encode
+from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, HotLane, encode
+from bridge.core.delivery.demand import Demand
 from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.lanes import ROW_BYTES, PartitionLanes
+from bridge.core.delivery.lease import Lease
 from bridge.core.delivery.ownership import Ownership
-from bridge.core.proof.ledger_floors import LedgerFloors
+from bridge.core.delivery.service_clock import Interval
 from bridge.core.records import Partition, SourceBatch
-from bridge.ports import AssignedPartition
 
 AHEAD_ROWS_MIN = 200
 """So many rows a partition may always have open."""
+RESERVED_ROWS_MIN = 5000
+"""A commit allows attempts for so many offsets above what was offered, or for `RESERVED_WINDOWS` times what may be open."""
+RESERVED_WINDOWS = 4
+UNBOUNDED = 2**63 - 1
 IDLE_S = 10.0
 """So long without anything to do a partition stays open."""
 DONE_ROW_BYTES = 90
@@ -35,34 +41,6 @@ class Phase(Enum):
     OPEN = "open"
 
 
-@dataclass(slots=True, frozen=True)
-class Owner:
-    """One assignment of one partition: id of the process, number of the assignment there."""
-
-    name: str
-    counter: int
-    floors: LedgerFloors
-
-    def says(self, partition: Partition, committable: int, is_open: bool) -> Ownership:
-        """For the commit metadata. What is not open has no entries at or above its offset."""
-        floors = self.floors.of(partition, committable) if is_open else {}
-        return Ownership(self.name, self.counter, is_open, watermark_ms=0, lease_end_ms=0, floors=floors)
-
-
-@dataclass(slots=True)
-class Owners:
-    """Counts the assignments of this process."""
-
-    name: str
-    floors: LedgerFloors
-    counter: int = 0
-
-    def next(self) -> Owner:
-        """Of a partition that was just assigned."""
-        self.counter += 1
-        return Owner(self.name, self.counter, self.floors)
-
-
 @dataclass(slots=True, eq=False)
 class PartitionLine:
     """State of one assignment of a partition; a later assignment gets a new one."""
@@ -77,6 +55,12 @@ class PartitionLine:
     halt: Halt | None = None
     paused: bool = False
     draining: bool = False
+    comes_back: bool = False
+    """It drains to begin anew, within its assignment."""
+    carries: bool | None = True
+    """Whether the direction of its route lets it carry; None until the control topic was read. Kept by `RouteControl`, as is the
+    epoch that it acts by."""
+    epoch: int = 0
     read_rows: int = 0
     """Rows offered to the scheduler; with those that are open, or unresolved, it tells the rate."""
     resolved_rows: int = 0
@@ -109,14 +93,24 @@ class PartitionLine:
     stream_created_ms: int | None = None
     owner: Owner | None = None
     """Whose assignment this is, and from where on the ledger has its entries; None where nothing is committed."""
-    floors_before: Mapping[int, int] = field(default_factory=dict)
-    """What the owner before has committed of that."""
+    before: Ownership | None = None
+    """What the owner before has committed; None where there was none."""
+    unreadable: str | None = None
+    """Why what stands beside the committed offset cannot be read: then nothing may be committed over it."""
+    demand: Demand = field(default_factory=Demand)
+    """Kept by `Shares`."""
     phase: Phase = Phase.OPEN
+    lease: Lease | None = None
+    """Of an open partition that has an owner."""
+    attempts_to: int = UNBOUNDED
+    """Nothing at or above this offset may be offered before a commit has said so."""
     idle_since: float | None = None
     done: frozenset[int] = frozenset()
     """Offsets above the committed one that the owner before has carried, and that were not read yet."""
     done_to: int = 0
     """Above all of them, read or not."""
+    recovering: Renewal | None = None
+    """What is said while the attempts of the owner before are looked for: all that are in doubt are in the ledger."""
     _said: tuple[object, ...] = ()
     _metadata: str = ""
     """What the commit metadata says, and its text: thousands of partitions are asked every second."""
@@ -126,6 +120,11 @@ class PartitionLine:
         reads_on = self.lanes.ends_at is None  # else rows are open that are forgotten, and nothing comes any more
         done = self.tracker.open_rows() - self.lanes.unresolved if reads_on else 0
         return self.lanes.memory_bytes + self.held_bytes + self.parking_bytes + DONE_ROW_BYTES * done
+
+    @property
+    def floors_before(self) -> Mapping[int, int]:
+        """From where on the ledger has entries of the owner before."""
+        return self.before.floors if self.before is not None else {}
 
     @property
     def unsettled(self) -> int:
@@ -138,13 +137,18 @@ class PartitionLine:
         return self.ahead_rows + self.passed_rows - self.tracker.open_rows()
 
     @property
+    def reserved_rows(self) -> int:
+        """How many of the rows of the oldest batch that is held a commit has allowed."""
+        return bisect_left(self.held[0].offsets, self.attempts_to)
+
+    @property
     def read_to(self) -> int:
         """Next offset to read."""
         return self.held[-1].next_offset if self.held else self.tracker.read_to
 
     @property
     def takes_records(self) -> bool:
-        return self.halt is None and not self.draining
+        return self.halt is None and not self.draining and self.carries is not False
 
     def hold(self, batch: SourceBatch) -> None:
         """Keeps what is new of a batch until it may be offered."""
@@ -189,20 +193,45 @@ class PartitionLine:
             self.drop_held()
         return True
 
-    def commit_point(self) -> CommitPoint:
-        """What may be committed now."""
-        committable, is_open = self.committable(), self._is_open()
-        looked_at = (committable, self.owner.floors.generation) if is_open and self.owner else None
-        state = (self.halt, self.topic_id, self.stream_created_ms, self.hot_lane, looked_at)
+    def renewal(self, watermark_ms: int, now: Interval) -> Renewal | None:
+        """What the next commit may say; None: it must not say anything, because that is not known, or the lease has lapsed."""
+        if self.phase is Phase.CLEAN or self.lease is None:
+            return Renewal(watermark_ms, 0, self.done_to) if watermark_ms else None
+        end_ms = self.lease.end_to_write(now)
+        reserved = max(RESERVED_ROWS_MIN, RESERVED_WINDOWS * self.ahead_rows)
+        attempts_to = max(self.attempts_to, self.tracker.read_to + reserved)
+        return None if end_ms is None else Renewal(watermark_ms, end_ms, attempts_to)
+
+    def renewed(self, renewal: Renewal, now: Interval) -> None:
+        """Kafka has confirmed it."""
+        if self.lease is not None and self.lease.confirmed(renewal.lease_end_ms, now):
+            self.attempts_to = renewal.attempts_to
+
+    def last_renewal(self, watermark_ms: int) -> Renewal | None:
+        """What a last commit says that renews nothing."""
+        if self.phase is Phase.READING:
+            return self.recovering
+        end_ms = self.lease.end_ms if self.lease is not None else None
+        return Renewal(watermark_ms, end_ms or 0, self.attempts_to)
+
+    def commit_point(self, renewal: Renewal | None = None) -> CommitPoint:
+        """What may be committed now. `renewal` is what is said where it is open; until what the owner before has left is settled,
+        what that has said is said again."""
+        committable = self.committable()
+        renewal = renewal if self.is_open() else None
+        looked_at = (committable, self.owner.floors.generation, renewal) if renewal and self.owner else self.phase
+        state = (self.halt, self.topic_id, self.stream_created_ms, self.hot_lane, self.epoch, self.demand.announced, looked_at)
         if state != self._said:
             halted, at = (self.halt.reason, self.halt.offset) if self.halt else (None, None)
             stream = self.stream if self.stream_created_ms is not None else None
-            owned = self.owner.says(self.partition, committable, is_open) if self.owner else None
+            owned = self.owner.says(self.partition, committable, renewal, self.epoch, self.demand) if self.owner else None
+            owned = self.before if self.phase is Phase.READING and renewal is None else owned
             said = CommitMetadata(self.slices, halted, at, self.topic_id, stream, self.stream_created_ms, self.hot_lane, owned)
             self._said, self._metadata = state, encode(said)
+            self.demand.said()
         return CommitPoint(committable, self._metadata)
 
-    def _is_open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether something at or above the committable offset may be in Kinesis, or soon be."""
         if self.phase is Phase.READING or self.done_to > self.committable():
             return True
@@ -212,9 +241,10 @@ class PartitionLine:
 
     def wants_to_open(self) -> bool:
         """Whether something has come for a clean partition: it is opening from now on."""
-        if self.phase is not Phase.CLEAN or not self.held:
+        if self.phase is not Phase.CLEAN or not self.held or not self.carries:
             return False
         self.phase = Phase.OPENING
+        self.lease = self.owner.lease() if self.owner else None
         return True
 
     def rest(self, now: float) -> None:
@@ -226,7 +256,7 @@ class PartitionLine:
         elif self.idle_since is None:
             self.idle_since = now
         elif now - self.idle_since >= IDLE_S:
-            self.idle_since, self.phase = None, Phase.CLEAN
+            self.idle_since, self.phase, self.lease = None, Phase.CLEAN, None
 
     def committable(self) -> int:
         """The offset that may be committed now: never above a halt, though what was under way then may be acked."""
@@ -268,23 +298,3 @@ class PartitionLine:
 
 def _bytes_of(batch: SourceBatch) -> int:
     return sum(map(len, filter(None, batch.values))) + ROW_BYTES * len(batch)
-
-
-def open_line(assigned: AssignedPartition, routed: RoutedTopic, owner: Owner) -> PartitionLine:
-    """A partition that was just assigned, at its committed offset."""
-    known = decode(assigned.metadata)
-    floors = known.ownership.floors if known.ownership else {}
-    return PartitionLine(
-        assigned.partition,
-        routed.route,
-        routed.stream,
-        AckTracker(assigned.offset),
-        PartitionLanes(assigned.partition, routed.linger_s, aggregates=routed.aggregates),
-        assigned.slices,
-        CommitPoint(assigned.offset, assigned.metadata),
-        topic_id=known.topic_id or assigned.topic_id,
-        stream_created_ms=known.stream_created_ms if known.stream == routed.stream else None,
-        owner=owner,
-        floors_before=floors,
-        phase=Phase.READING if floors else Phase.CLEAN,
-    )

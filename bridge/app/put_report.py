@@ -27,6 +27,8 @@ class PutReport:
         self._telemetry = telemetry
         self._in_doubt: set[tuple[MappedBatch, int]] = set()
         self._failing: str | None = None
+        self._is_lost = False
+        """Whether it is answers that fail, of requests that may well be stored."""
         self.trouble: str | None = None
 
     def answered(self, request: Request, answer: PutAnswer, resolution: Resolution, seconds: float) -> None:
@@ -78,6 +80,15 @@ class PutReport:
                 records = len(aggregate_of(row))
                 self._telemetry.count("bridge_duplicates_total", records, lines[lanes][0].route, "wrong_shard")
 
+    def found(self, landed: Sequence[Row], again: Sequence[Row]) -> None:
+        """What became of the attempts at these was found out: they are not written twice for want of an answer.
+
+        Where all that had no answer has landed, nothing is left to send that could tell that the trouble is over.
+        """
+        self._in_doubt.difference_update(chain.from_iterable(map(_records, [*landed, *again])))
+        if landed and not again and not self._in_doubt and self._is_lost:
+            self._recovered()
+
     def forget(self, lanes: PartitionLanes) -> None:
         """A partition left: its doubts are not ours any more."""
         self._in_doubt = {place for place in self._in_doubt if place[0].lanes_of is not lanes}
@@ -93,18 +104,23 @@ class PutReport:
 
     def _note(self, answer: PutAnswer) -> None:
         """Keeps `trouble` and logs its beginning, each change, and its end."""
+        if answer.codes:
+            self._telemetry.log("debug", "record_errors", stream=self._stream, codes=answer.codes)
         if answer.whole in (None, Outcome.REJECTED):
-            if self._failing is not None:
-                self._telemetry.log("info", "stream_recovered", stream=self._stream)
-            self._failing = self.trouble = None
-        elif answer.code != self._failing:
+            self._recovered()
+            return
+        self._is_lost = answer.whole is Outcome.UNKNOWN
+        if answer.code != self._failing:
             message = answer.message[:MESSAGE_CHARACTERS_MAX]
             self._failing = answer.code
             self.trouble = f"PutRecords: {answer.code}: {message}"
             level: Literal["error", "warning"] = "error" if answer.whole == Outcome.FATAL else "warning"
             self._telemetry.log(level, "stream_trouble", stream=self._stream, problem=self.trouble)
-        if answer.codes:
-            self._telemetry.log("debug", "record_errors", stream=self._stream, codes=answer.codes)
+
+    def _recovered(self) -> None:
+        if self._failing is not None:
+            self._telemetry.log("info", "stream_recovered", stream=self._stream)
+        self._failing, self._is_lost, self.trouble = None, False, None
 
 
 def _records(row: Row) -> Iterator[tuple[MappedBatch, int]]:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from bridge.app.partition_line import PartitionLine
-from bridge.core.delivery.commit_metadata import decode
-from bridge.core.delivery.halts import HALTS, Halt, reason_named
+from bridge.core.delivery.halts import Halt
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition
-from bridge.ports import AssignedPartition, OffsetDirectory
+from bridge.ports import OffsetDirectory
 
 CHECK_S = 30.0
 """How often Kafka is asked for the ids of all topics that we have partitions of: one question for all of them."""
@@ -21,17 +20,6 @@ CHECK_AGAIN_S = 1.0
 """So long after a question none follows, whatever is suspected."""
 NO_SUCH_TOPIC = ("UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID")
 """What the client hears of a topic that was deleted."""
-
-
-def halt_at_assignment(assigned: AssignedPartition, line: PartitionLine) -> Halt | None:
-    """Why a partition that was just assigned may not be read, going by what was committed for it."""
-    known = decode(assigned.metadata)
-    if halt := topic_halt(line, assigned.topic_id):
-        return halt
-    reason = reason_named(known.halted)
-    if reason is None or not HALTS[reason].stays or (reason == "stream_recreated" and known.stream != line.stream):
-        return None
-    return Halt(reason, assigned.offset, f"{HALTS[reason].what}; found before, and the group's offset was not set since")
 
 
 def topic_halt(line: PartitionLine, topic_id: str | None) -> Halt | None:

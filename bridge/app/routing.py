@@ -23,6 +23,11 @@ class RoutedTopic:
     aggregates: AggregateLimits | None = None
     """None: each record is a Kinesis record of its own."""
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether every record carries the coordinates of its origin."""
+        return self.mapping.is_marked
+
 
 RouteTopic = Callable[[str, int], RoutedTopic | None]
 """How a topic is carried, with so many slices; None for one of the bridge's own. Raises KeyError where no route carries it."""

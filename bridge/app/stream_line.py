@@ -2,34 +2,31 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
+from math import inf
 
 from bridge.app.ledger import LedgerLine
+from bridge.app.lost_answers import AsksBack, Landed, LostAnswers
 from bridge.app.parking import Parking
 from bridge.app.partition_line import PartitionLine, Phase
 from bridge.app.put_report import PutReport
 from bridge.app.recreated import stream_halt
+from bridge.app.sending import Answered, Sending, StreamPorts
+from bridge.app.shares import Shares
+from bridge.app.stream_description import DescriptionWatch
 from bridge.app.telemetry import Sample, Telemetry
 from bridge.core.delivery.ack_tracker import acknowledge
-from bridge.core.delivery.fair_parts import Place, fair_parts
 from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
-from bridge.core.delivery.lanes import PartitionLanes
+from bridge.core.delivery.lanes import PartitionLanes, Row
 from bridge.core.delivery.mapping import Mapper
-from bridge.core.delivery.ready_shards import NEVER
-from bridge.core.delivery.requests import Request, RequestLimits, Resolution
+from bridge.core.delivery.requests import RequestLimits, Resolution
 from bridge.core.delivery.scheduler import Scheduler
-from bridge.core.delivery.shard_map import ShardMap
 from bridge.core.delivery.standstill import counted_rows
-from bridge.core.errors import RefusedError, UnavailableError
+from bridge.core.delivery.stream_description import StreamDescription
+from bridge.core.errors import UnavailableError
 from bridge.core.records import SourceBatch
-from bridge.ports import Clock, ShardDirectory, Sink, StreamDescription
 
-REFRESH_S = 60.0
-REFRESH_PAUSE_S = 1.0
-RETRY_FIRST_S = 1.0
-RETRY_MAX_S = 30.0
 NO_SUCH_STREAM = "ResourceNotFoundException"
 """After this answer nothing is sent before the stream was described again: it may be another one of the same name."""
 PIECES = 8
@@ -42,7 +39,7 @@ class StreamLine:
     def __init__(
         self,
         stream: str,
-        ports: tuple[Sink, ShardDirectory, Clock],
+        ports: StreamPorts,
         telemetry: Telemetry,
         limits: RequestLimits,
         shard_share: float,
@@ -51,24 +48,21 @@ class StreamLine:
     ) -> None:
         """`in_flight` bounds the requests of all streams together; `keys` is shared by all streams too."""
         self.stream = stream
-        self._sink, self._directory, self._clock = ports
+        self._clock = ports.clock
+        self._sending = Sending(stream, ports, in_flight, lambda: [line for line, _ in self._lines.values()], self._answered)
         self._telemetry = telemetry
         self._limits = limits
-        self._share = shard_share
-        self._in_flight = in_flight
         self._keys = keys
         self._scheduler: Scheduler | None = None
         self._record_bytes_max = 0
         self._created_ms: int | None = None
-        self._present = asyncio.Event()  # not set from the answer that there is no such stream to the next description
         self._lines: dict[PartitionLanes, tuple[PartitionLine, Mapper]] = {}
-        self._feeders: Sequence[Place] = ()
-        self._wake = asyncio.Event()
-        self._stale = asyncio.Event()
+        self.shares = Shares(shard_share, ports.clock, self._lines_of)
         self._report = PutReport(stream, telemetry)
-        self._directory_trouble: str | None = "its shards are not known yet"
+        self._watch = DescriptionWatch(stream, (ports.directory, ports.clock, ports.time), telemetry, self._adopt)
         self.parking: Parking | None = None
-        self.ledger: LedgerLine | None = None
+        self._ledger: LedgerLine | None = None
+        self._lost_answers: LostAnswers | None = None
         self.on_halt: Callable[[PartitionLine, Halt], None] = lambda line, halt: None
         self.on_progress: Callable[[], None] = lambda: None
         self.on_opening: Callable[[], None] = lambda: None
@@ -78,42 +72,48 @@ class StreamLine:
         """Why nothing can be written now, in a sentence; None while the stream works, or its partitions wait for the operator."""
         if all(line.halt is not None and line.halt.stays for line, _ in self._lines.values()):
             return None
-        return (self._directory_trouble if self._scheduler is None else None) or self._report.trouble
+        return (self._watch.trouble if self._scheduler is None else self._sending.trouble) or self._report.trouble
+
+    def write_to(self, ledger: LedgerLine) -> None:
+        """What is stored is said there; while that has no room nothing is sent."""
+        self._ledger = self._sending.ledger = ledger
+
+    def ask(self, asks: AsksBack, settle_ms: float) -> None:
+        """What becomes of attempts without an answer is asked there; without this they are tried again at once."""
+        self._lost_answers = LostAnswers(self.stream, asks, settle_ms, self._telemetry, self.settled)
 
     # -- partitions
 
     def attach(self, line: PartitionLine, spec: MappingSpec) -> None:
         """A partition that feeds this stream from now on."""
         self._lines[line.lanes] = line, self._mapper(line, spec)
-        self._share_out()
+        self.shares.changed()
         self._compare(line)
+
+    async def mapper_of(self, line: PartitionLine) -> Mapper:
+        """How the records of an attached partition are mapped, once the stream was described."""
+        await self._sending.present.wait()
+        if line.lanes not in self._lines:
+            raise UnavailableError(f"{line.partition} has left")
+        return self._lines[line.lanes][1]
 
     def detach(self, line: PartitionLine) -> None:
         """The partition is not ours any more: nothing of it is sent again."""
         self.abandon(line)
+        if self._scheduler is not None:
+            self._scheduler.detach(line.lanes)
+        if self._lost_answers is not None:
+            self._lost_answers.forget(line)
         self._lines.pop(line.lanes, None)
         self._report.forget(line.lanes)
-        self._share_out()
+        self.shares.changed()
 
     def abandon(self, line: PartitionLine) -> None:
         """No new attempt at anything of this partition."""
         self._truncate(line, 0)
 
-    def set_feeders(self, places: Sequence[Place]) -> None:
-        """Where the records of all partitions go that feed this stream, those of other replicas too."""
-        self._feeders = places
-        self._share_out()
-
-    def _share_out(self) -> None:
-        if self._scheduler is not None:
-            self._scheduler.set_shares(self._shares(self._scheduler.shard_map))
-
-    def _shares(self, shard_map: ShardMap) -> list[float]:
-        own = [mapper.spec.place_of(line.partition.number) for line, mapper in self._lines.values()]
-        # Until all partitions are known: those of the topics that we have something of.
-        of_own_topics = {line.partition.topic: line.slices for line, _ in self._lines.values()}
-        every = self._feeders or [None] * sum(of_own_topics.values())
-        return [self._share * part for part in fair_parts(shard_map, own, every)]
+    def _lines_of(self) -> Collection[tuple[PartitionLine, Mapper]]:
+        return self._lines.values()
 
     def finish(self, line: PartitionLine) -> None:
         """Sends only what has to be done before the partition may leave: up to the last record ever attempted."""
@@ -123,7 +123,8 @@ class StreamLine:
 
     def offer(self, line: PartitionLine, batch: SourceBatch) -> None:
         """Records of an attached partition, in offset order."""
-        if self._scheduler is None or line.phase is not Phase.OPEN or line.held or len(batch) > line.room:
+        waits = self._scheduler is None or line.phase is not Phase.OPEN or line.held
+        if self._scheduler is None or waits or len(batch) > line.room or batch.next_offset > line.attempts_to:
             line.hold(batch)
             self.offer_held(line)
         else:
@@ -134,7 +135,10 @@ class StreamLine:
         if line.wants_to_open():
             self.on_opening()
         while line.held and self._scheduler is not None and line.phase is Phase.OPEN:
-            room = line.room
+            reserved = line.reserved_rows
+            if reserved < len(line.held[0]):
+                self.on_opening()
+            room = min(line.room, reserved)
             piece = line.take_held(room) if room >= min(len(line.held[0]), line.ahead_rows // PIECES) else None
             if piece is None:
                 return
@@ -158,7 +162,7 @@ class StreamLine:
         line.read_rows += len(mapped)
         if len(mapped):
             scheduler.offer(mapped, self._clock.monotonic())
-            self._wake.set()
+            self._sending.wake.set()
         if rejection is not None:
             self.on_halt(line, Halt(rejection.reason, rejection.offset, rejection.detail, rejection.timestamp_ms))
 
@@ -179,36 +183,22 @@ class StreamLine:
 
     async def run(self) -> None:
         """Works until cancelled."""
-        await self._become_ready()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._refresh_forever())
-            tasks.create_task(self._send_forever(tasks))
-
-    async def _become_ready(self) -> None:
-        pause = RETRY_FIRST_S
-        while True:
-            try:
-                description = await self._directory.describe(self.stream)
-                break
-            except (UnavailableError, RefusedError) as error:
-                if self._directory_trouble != str(error):
-                    self._telemetry.log("error", "stream_trouble", stream=self.stream, problem=str(error))
-                self._directory_trouble = str(error)
-            await asyncio.sleep(pause)
-            pause = min(RETRY_MAX_S, 2 * pause)
-        self._adopt(description)
+        description = await self._watch.first()
         self._telemetry.log("info", "stream_ready", stream=self.stream, shards=len(description.shard_map))
         for line, _ in list(self._lines.values()):
             self.offer_held(line)
+        self.on_opening()  # what its partitions may say depends on the time that the service tells
         self.on_progress()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch.run())
+            tasks.create_task(self._sending.run(self._ready_scheduler()))
 
     def _adopt(self, description: StreamDescription) -> None:
-        self._directory_trouble = None
         if self._scheduler is None:
-            self._scheduler = Scheduler(self._limits, description.shard_map)
-            self._share_out()
+            self._scheduler = self.shares.scheduler = Scheduler(self._limits, description.shard_map)
+            self.shares.changed()
         elif description.shard_map != self._scheduler.shard_map:
-            settled = self._scheduler.replace_shard_map(description.shard_map, self._shares(description.shard_map))
+            settled = self._scheduler.replace_shard_map(description.shard_map, self.shares.of(description.shard_map))
             self._telemetry.log("info", "shard_map_replaced", stream=self.stream, shards=len(description.shard_map))
             self._stored(settled)
         if description.record_bytes_max != self._record_bytes_max:
@@ -217,65 +207,48 @@ class StreamLine:
         self._created_ms = description.created_ms
         for line, _ in list(self._lines.values()):
             self._compare(line)
-        self._present.set()
-        self._wake.set()
+        self._sending.present.set()
+        self._sending.wake.set()
 
     def _compare(self, line: PartitionLine) -> None:
         if halt := stream_halt(line, self._created_ms):
             self.on_halt(line, halt)
 
-    async def _refresh_forever(self) -> None:
-        """Asks for the shards again: now and then, and when a record landed where it was not predicted."""
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(REFRESH_S):
-                    await self._stale.wait()
-            self._stale.clear()
-            try:
-                self._adopt(await self._directory.describe(self.stream))
-            except (UnavailableError, RefusedError) as error:
-                self._telemetry.log("warning", "stream_trouble", stream=self.stream, problem=str(error))
-                if not self._present.is_set():
-                    self._stale.set()
-            await asyncio.sleep(REFRESH_PAUSE_S)
-
-    async def _send_forever(self, tasks: asyncio.TaskGroup) -> None:
-        scheduler = self._ready_scheduler()
-        while True:
-            self._wake.clear()
-            await self._present.wait()
-            if self.ledger is not None:
-                await self.ledger.room()
-            await self._in_flight.acquire()
-            request = scheduler.next_request(self._clock.monotonic())
-            if isinstance(request, Request):
-                tasks.create_task(self._send(request))
-                continue
-            self._in_flight.release()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if request == NEVER else max(0.0005, request - self._clock.monotonic())):
-                    await self._wake.wait()
-
-    async def _send(self, request: Request) -> None:
-        started = self._clock.monotonic()
-        try:
-            answer = await self._sink.put(self.stream, request)
-        finally:
-            self._in_flight.release()
+    def _answered(self, answered: Answered) -> None:
+        request, answer, window, seconds = answered
         now = self._clock.monotonic()
         resolution = self._ready_scheduler().resolve(request, answer, now)
-        self._report.answered(request, answer, resolution, now - started)
+        self._report.answered(request, answer, resolution, seconds)
         self._stored(resolution)
         self._halt_rejected(resolution, answer.message)
-        if answer.code == NO_SUCH_STREAM:
-            self._present.clear()
-        if resolution.stale_shard_map or answer.code == NO_SUCH_STREAM:
-            self._stale.set()
-        self._wake.set()
+        missing = answer.code == NO_SUCH_STREAM
+        if missing:
+            self._sending.present.clear()
+        if resolution.stale_shard_map or missing:
+            self._watch.doubt(missing=missing)
+        if self._lost_answers is None:
+            self._ready_scheduler().settled([], resolution.unknown, now)
+        elif resolution.unknown:
+            self._lost_answers.ask(resolution.unknown, window, self._lines)
+
+    def settled(self, landed: Sequence[Landed], again: Sequence[Row]) -> None:
+        """What became of attempts that had no answer; see `LostAnswers`. The ledger has it."""
+        scheduler = self._ready_scheduler()
+        in_doubt = scheduler.in_doubt()
+        landed = [entry for entry in landed if entry[0] in in_doubt]
+        resolution = scheduler.settled(landed, [row for row in again if row in in_doubt], self._clock.monotonic())
+        self._report.found([row for row, *_ in landed], again)
+        self._acknowledged(resolution)
+        if resolution.stale_shard_map:
+            self._watch.doubt(missing=False)
+        self._sending.wake.set()
 
     def _stored(self, resolution: Resolution) -> None:
-        if self.ledger is not None:
-            self.ledger.stored(self.stream, resolution)
+        if self._ledger is not None:
+            self._ledger.stored(self.stream, resolution)
+        self._acknowledged(resolution)
+
+    def _acknowledged(self, resolution: Resolution) -> None:
         acknowledge(resolution.stored)
         self._report.resolved(resolution, self._lines, self._clock.wall_ms())
         self.on_progress()
@@ -291,6 +264,11 @@ class StreamLine:
         if self._scheduler is None:
             raise RuntimeError(f"{self.stream}: sending before its shards are known")
         return self._scheduler
+
+    def watermark_ms(self) -> int:
+        """Every attempt that began before, by Kinesis's clock, has its outcome, or a doubt in the ledger."""
+        held_back_ms = self._lost_answers.watermark_ms() if self._lost_answers is not None else inf
+        return int(max(0, min(held_back_ms, self._sending.attempts.watermark_ms())))
 
     def samples(self) -> list[Sample]:
         """Gauges of this stream."""

@@ -23,6 +23,7 @@ Event = Literal[
     "kafka_recovered",
     "kafka_client_log",
     "kafka_consumer_restarting",
+    "lease_lapsed",
     "partitions_assigned",
     "partitions_revoked",
     "partitions_lost",
@@ -38,6 +39,16 @@ Event = Literal[
     "dead_letters_recovered",
     "ledger_trouble",
     "ledger_recovered",
+    "ledger_written_again",
+    "ledger_entries_lost",
+    "recovery_started",
+    "recovery_finished",
+    "recovery_trouble",
+    "control_trouble",
+    "control_recovered",
+    "direction_taken_up",
+    "route_held",
+    "partition_resumed",
 ]
 
 
@@ -97,6 +108,15 @@ CATALOGUE = (
         "Records that may have been written twice: stored after an attempt whose answer was lost.",
         ("route", "reason"),
     ),
+    MetricSpec(
+        "bridge_possible_duplicates_total",
+        "counter",
+        "Records sent again though nobody could tell whether an attempt before had stored them.",
+        ("route",),
+    ),
+    MetricSpec(
+        "bridge_attempts_in_doubt", "gauge", "Records whose attempt has an unknown outcome, which is looked for in the stream."
+    ),
     MetricSpec("bridge_put_seconds", "histogram", "Time from sending a PutRecords request to its answer.", ("stream",)),
     MetricSpec("bridge_delivery_seconds", "histogram", "Time from Kafka's timestamp of a record to its ack.", ("route",)),
     MetricSpec(
@@ -122,6 +142,8 @@ CATALOGUE = (
     ),
     MetricSpec("bridge_ledger_bytes_total", "counter", "Bytes of ledger entries before Kafka's compression."),
     MetricSpec("bridge_ledger_unwritten_records", "gauge", "Records whose ledger entries Kafka has not confirmed yet."),
+    MetricSpec("bridge_direction", "gauge", "1 for the direction of the route in the control topic.", ("route", "direction")),
+    MetricSpec("bridge_direction_epoch", "gauge", "How often the route has changed its direction, from 1.", ("route",)),
     MetricSpec("bridge_buffer_bytes", "gauge", "Bytes of records in memory, read and not yet confirmed."),
 )
 _SPECS = {spec.name: spec for spec in CATALOGUE}

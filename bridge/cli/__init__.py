@@ -10,10 +10,13 @@ from bridge.cli import (
     config_schema,
     config_topics,
     demo,
+    direction_preflight,
+    direction_show,
     dlq_list,
     dlq_replay,
     dlq_show,
     health,
+    route_resume,
     run,
     status,
     translate,
@@ -28,6 +31,11 @@ app.add_typer(config, name="config")
 dlq = typer.Typer(no_args_is_help=True, help="The dead letters: records that could not be carried, parked in their topic.")
 app.add_typer(dlq, name="dlq")
 
+direction = typer.Typer(no_args_is_help=True, help="Which way each route carries, and whether it could be changed.")
+app.add_typer(direction, name="direction")
+route = typer.Typer(no_args_is_help=True, help="Single routes: a halted partition goes on.")
+app.add_typer(route, name="route")
+
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("status")(status.status)
@@ -39,6 +47,9 @@ config.command("topics")(config_topics.topics)
 dlq.command("list")(dlq_list.show_list)
 dlq.command("show")(dlq_show.show)
 dlq.command("replay")(dlq_replay.replay)
+direction.command("show")(direction_show.show)
+direction.command("preflight")(direction_preflight.preflight)
+route.command("resume")(route_resume.resume)
 
 
 def _print_version(wanted: bool) -> None:
@@ -55,5 +66,5 @@ def _bridge(
 ) -> None:
     """Moves a live system from Apache Kafka to Amazon Kinesis Data Streams.
 
-    Exit statuses: 0 done, 1 failed, 2 usage or configuration, 5 not reachable, 130 interrupted.
+    Exit statuses: 0 done, 1 failed, 2 usage or configuration, 3 refused by a guard, 5 not reachable, 130 interrupted.
     """

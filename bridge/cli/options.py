@@ -1,11 +1,12 @@
 """What several commands share: the configuration file, the output format, and how a configuration error ends a command."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum, StrEnum
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -90,3 +91,15 @@ def problems_data(problems: list[Problem]) -> list[dict[str, object]]:
 def echo_json(data: object) -> None:
     """One JSON document on standard output."""
     typer.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+def with_options_of(*parts: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The parameters of these functions in place of `**`: a command's options are its signature."""
+
+    def dressed(command: Callable[..., None]) -> Callable[..., None]:
+        own = [one for one in signature(command).parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
+        theirs = [one for part in parts for one in signature(part).parameters.values()]
+        vars(command)["__signature__"] = Signature([*own, *theirs])
+        return command
+
+    return dressed

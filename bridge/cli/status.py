@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,19 +12,22 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
-from bridge.app.jobs.status import RouteStatus, Status
+from bridge.app.jobs.status import LedgerStatus, PartitionStatus, RouteStatus, Status
 from bridge.cli.options import ConfigFile, ExitStatus, Output, OutputOption, echo_json, settings_or_exit
 from bridge.core.errors import RefusedError, UnavailableError
 
 WATCH_S = 2.0
+OPEN_SHOWN = 20
+"""Open partitions that the table names."""
 
 
 def status(
     config: ConfigFile,
     output: OutputOption = Output.TABLE,
-    watch: Annotated[bool, typer.Option("--watch", help="Shows it again every two seconds, with rates.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Shows it again every two seconds.")] = False,
 ) -> None:
-    """Routes, lag, halted partitions and replicas of the whole bridge. Needs Kafka only, no running daemon."""
+    """Routes, lag, leases, recoveries, halted partitions, ledger and replicas of the whole bridge. Needs Kafka only, no running
+    daemon."""
     from bridge.bootstrap_jobs import status as ask_status  # loads every client: not for commands that need none
 
     settings = settings_or_exit(config)
@@ -51,30 +55,83 @@ def status(
 
 
 def render(status: Status, before: Status | None = None) -> Group:
-    """Tables for people; with the status of `WATCH_S` ago, rates too."""
-    routes = Table("route", "stream", "partitions", "lag", "lag seconds", "halted", "owners", *(["records/s"] if before else []))
-    earlier = {route.route: route for route in before.routes} if before else {}
-    for route in status.routes:
-        seconds = "unknown" if route.lag_seconds is None else f"{route.lag_seconds:.1f}"
-        cells = [route.route, " ".join(route.streams), str(len(route.partitions)), str(route.lag_records), seconds]
-        rate = [f"{_rate(route, earlier[route.route]):.0f}"] if route.route in earlier else []
-        routes.add_row(*cells, str(route.halted) if route.halted else "", _owners(route), *rate)
-    halted = Table("halted partition", "offset", "reason", "what to do")
-    for route in status.routes:
-        for row in route.partitions:
-            if row.halted:
-                halted.add_row(f"{row.topic}-{row.partition}", str(row.halted_at), row.halted, row.remedy or "")
-    hot = Table("hot lane of", "hash key begins", "sends records/s, one per round trip", "one aggregate would carry")
-    for row in (row for route in status.routes for row in route.partitions):
-        if row.hot_lane:
-            lane = row.hot_lane
-            hot.add_row(f"{row.topic}-{row.partition}", lane.hash_key, str(lane.records_per_s), str(lane.aggregate_records))
+    """Tables for people; rates are those of the commits, or by the status of `WATCH_S` ago."""
+    rows = [row for route in status.routes for row in route.partitions]
+    tables = (_open(rows), _halted(rows), _unreadable(rows), _hot(rows))
     members = Table("replica", "host", "partitions")
     for member in status.members:
         members.add_row(member.client_id, member.host, str(member.partitions))
     title = f"bridge {status.name}, consumer group {status.group}"
     replicas = members if members.row_count else "no replica is running"
-    return Group(title, routes, *(table for table in (halted, hot) if table.row_count), replicas, *status.notes)
+    shown = (table for table in tables if table.row_count)
+    return Group(title, _routes(status, before), *shown, replicas, *_ledger(status.ledger), *status.notes)
+
+
+def _routes(status: Status, before: Status | None) -> Table:
+    table = Table("route", "stream", "partitions", "lag", "lag seconds", "records/s", "halted", "owners")
+    earlier = {route.route: route for route in before.routes} if before else {}
+    for route in status.routes:
+        seconds = "unknown" if route.lag_seconds is None else f"{route.lag_seconds:.1f}"
+        cells = [route.route, " ".join(route.streams), str(len(route.partitions)), str(route.lag_records), seconds]
+        rate = _rate(route, earlier[route.route]) if route.route in earlier else _observed(route)
+        table.add_row(*cells, f"{rate:.0f}", str(route.halted) if route.halted else "", _owners(route))
+    return table
+
+
+def _open(rows: Sequence[PartitionStatus]) -> Table:
+    """Those that wait for their recovery first, then those whose lease ends first."""
+    opened = [row for row in rows if row.ownership and row.ownership.is_open]
+    opened.sort(key=lambda row: (not row.awaits_recovery, row.lease_remaining_s or 0.0))
+    more = f"and {len(opened) - OPEN_SHOWN} more: --output json has them all" if len(opened) > OPEN_SHOWN else None
+    table = Table("open partition", "committed by", "assigned to", "lease", "watermark age", "recovery", caption=more)
+    for row in opened[:OPEN_SHOWN]:
+        owner = row.ownership.owner if row.ownership else ""
+        age = "unknown" if row.watermark_age_s is None else f"{row.watermark_age_s:.1f} s"
+        recovery = ("waits for its owner" if row.member else "waits, no owner") if row.awaits_recovery else ""
+        table.add_row(_name(row), owner, row.member or "", _lease(row.lease_remaining_s), age, recovery)
+    return table
+
+
+def _lease(remaining_s: float | None) -> str:
+    if remaining_s is None:
+        return "none"
+    return f"ends in {remaining_s:.1f} s" if remaining_s >= 0 else f"ended {-remaining_s:.1f} s ago"
+
+
+def _halted(rows: Sequence[PartitionStatus]) -> Table:
+    table = Table("halted partition", "offset", "reason", "what to do")
+    for row in rows:
+        if row.halted:
+            table.add_row(_name(row), str(row.halted_at), row.halted, row.remedy or "")
+    return table
+
+
+def _unreadable(rows: Sequence[PartitionStatus]) -> Table:
+    table = Table("partition that cannot be told", "committed offset", "what stands beside it")
+    for row in rows:
+        if row.unreadable:
+            table.add_row(_name(row), str(row.committed), row.unreadable)
+    return table
+
+
+def _hot(rows: Sequence[PartitionStatus]) -> Table:
+    table = Table("hot lane of", "hash key begins", "sends records/s, one per round trip", "one aggregate would carry")
+    for row in rows:
+        if lane := row.hot_lane:
+            table.add_row(_name(row), lane.hash_key, str(lane.records_per_s), str(lane.aggregate_records))
+    return table
+
+
+def _ledger(ledger: LedgerStatus | None) -> list[str]:
+    """One line, if there is a ledger."""
+    if ledger is None:
+        return []
+    ends = f"{sum(ledger.end_offsets.values())} messages in {len(ledger.end_offsets)} slots so far"
+    return [f"ledger {ledger.topic}: {ends}; a new owner of all open partitions would read {ledger.to_read} of them"]
+
+
+def _name(row: PartitionStatus) -> str:
+    return f"{row.topic}-{row.partition}"
 
 
 def _owners(route: RouteStatus) -> str:
@@ -89,6 +146,10 @@ def _owners(route: RouteStatus) -> str:
 
 def _rate(route: RouteStatus, before: RouteStatus) -> float:
     return (_committed(route) - _committed(before)) / WATCH_S
+
+
+def _observed(route: RouteStatus) -> float:
+    return sum(row.ownership.records_per_s for row in route.partitions if row.ownership)
 
 
 def _committed(route: RouteStatus) -> int:

@@ -2,15 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import asdict
-from inspect import Parameter, Signature, signature
+from inspect import signature
 from typing import Annotated, Any
 
 import typer
 
 from bridge.app.jobs.translate import Answer, KafkaPosition, KinesisPosition
-from bridge.cli.options import ConfigFile, ExitStatus, Output, OutputOption, echo_json, exit_of_trouble, settings_or_exit
+from bridge.cli.options import (
+    ConfigFile,
+    ExitStatus,
+    Output,
+    OutputOption,
+    echo_json,
+    exit_of_trouble,
+    settings_or_exit,
+    with_options_of,
+)
 
 PROGRESS_S = 2.0
 SEQUENCE_NUMBER_DIGITS_MAX = 128
@@ -41,19 +49,7 @@ def kinesis_position(
     return KinesisPosition(stream_name, shard_id, _number(sequence_number), sub_sequence_number or 0)
 
 
-def _with_options_of(*parts: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The parameters of these functions in place of `**`: a command's options are its signature."""
-
-    def dressed(command: Callable[..., None]) -> Callable[..., None]:
-        own = [one for one in signature(command).parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
-        theirs = [one for part in parts for one in signature(part).parameters.values()]
-        vars(command)["__signature__"] = Signature([*own, *theirs])
-        return command
-
-    return dressed
-
-
-@_with_options_of(kafka_position, kinesis_position)
+@with_options_of(kafka_position, kinesis_position)
 def translate(config: ConfigFile, output: OutputOption = Output.TABLE, **position: Any) -> None:  # noqa: ANN401 - as above
     """Tells where a Kafka record is in Kinesis, or which Kafka record a Kinesis record is. Needs Kafka only.
 

@@ -13,5 +13,9 @@ class RefusedError(BridgeError):
     """An outside system answered that this may not or cannot be done; a person has to change something."""
 
 
+class KeysIgnoredError(RefusedError):
+    """The stream places records without regard to their partition keys, so nothing keeps its order."""
+
+
 class AnswerError(BridgeError):
     """An answer does not have the shape that its API promises; nothing may be concluded from it."""

@@ -151,6 +151,8 @@ class PutAnswer:
     code: str = ""
     message: str = ""
     codes: dict[str, int] = field(default_factory=dict)
+    date_s: int | None = None
+    """What the service said its time was, in whole seconds since the epoch."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 DEAD_LETTERS_SUFFIX = ".dlq"
 LEDGER_SUFFIX = ".ledger"
+CONTROL_SUFFIX = ".control"
 OF_THE_CLUSTER = -1
 """As replication factor: the cluster's default."""
 FOREVER = "-1"
@@ -34,7 +35,7 @@ class TopicDefinition:
 
 def own_topics(bridge: str) -> frozenset[str]:
     """All that belong to this bridge: no route carries one of them."""
-    return frozenset((dead_letter_topic(bridge), ledger_topic(bridge)))
+    return frozenset((dead_letter_topic(bridge), ledger_topic(bridge), control_topic(bridge)))
 
 
 def dead_letter_topic(bridge: str) -> str:
@@ -45,6 +46,11 @@ def dead_letter_topic(bridge: str) -> str:
 def ledger_topic(bridge: str) -> str:
     """Its name."""
     return f"{bridge}{LEDGER_SUFFIX}"
+
+
+def control_topic(bridge: str) -> str:
+    """Its name, and the transactional id of its writer."""
+    return f"{bridge}{CONTROL_SUFFIX}"
 
 
 def dead_letters_definition(bridge: str, partitions: int, record_bytes_max: int) -> TopicDefinition:
@@ -58,14 +64,24 @@ def dead_letters_definition(bridge: str, partitions: int, record_bytes_max: int)
 
 
 def ledger_definition(bridge: str, slots: int, retention_s: float, replication_factor: int) -> TopicDefinition:
-    """An entry may go when its record in Kinesis has gone, and not before, however many there are."""
+    """An entry may go when its record in Kinesis has gone, and not before, however many there are.
+
+    It is found by the time at which a broker took it: a recovery looks for what was written since a moment, and the clocks of
+    the replicas are not to be trusted.
+    """
     settings = {
         "cleanup.policy": "delete",
         "retention.ms": str(round(retention_s * 1000)),
         "retention.bytes": FOREVER,
+        "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(LEDGER_MESSAGE_BYTES_MAX + HEADROOM_BYTES),
     }
     return TopicDefinition(ledger_topic(bridge), slots, settings, replication_factor)
+
+
+def control_definition(bridge: str, replication_factor: int) -> TopicDefinition:
+    """One partition, so that all changes stand in one order. The last message of each key stays for ever."""
+    return TopicDefinition(control_topic(bridge), 1, {"cleanup.policy": "compact"}, replication_factor)
 
 
 def deviations(definition: TopicDefinition, partitions: int, settings: Mapping[str, str]) -> Iterator[str]:

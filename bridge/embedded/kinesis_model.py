@@ -5,6 +5,8 @@ It has no clock: every method takes `now`, seconds since the epoch. It answers a
 Shards are described in AWS's own shapes (dictionaries); records travel as columns.
 """
 
+from math import inf
+
 from bridge.core.quotas import GET_RECORDS_RECORDS_MAX
 from bridge.embedded import put_path, read_path
 from bridge.embedded.fault_plan import no_faults
@@ -37,14 +39,22 @@ class KinesisModel:
     """Streams of one account in one Region.
 
     `transition_s` is how long creating, resharding and deleting take; `enforce_limits=False` switches the rate limits
-    of shards and the quotas of the account off, not the limits of a request. `traffic` has the figures of what was put;
+    of shards and the quotas of the account off, not the limits of a request. `kept_s`: records are gone after so long, though
+    the retention of their stream is longer. `traffic` has the figures of what was put;
     `faults` are those to inject: into records here, into whole calls by `call_faults`.
     """
 
-    def __init__(self, account: Account = DEFAULT_ACCOUNT, *, enforce_limits: bool = True, transition_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        account: Account = DEFAULT_ACCOUNT,
+        *,
+        enforce_limits: bool = True,
+        transition_s: float = 0.0,
+        kept_s: float = inf,
+    ) -> None:
         self.account = account
         self.enforce_limits = enforce_limits
-        self.streams = StreamRegistry(account, transition_s, enforce_limits)
+        self.streams = StreamRegistry(account, transition_s, enforce_limits, kept_s)
         self.traffic = Traffic(0.0)
         self.faults = no_faults()
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
+from math import inf
 from pathlib import Path
 from uuid import uuid4
 
@@ -164,7 +165,7 @@ async def _serve_until_stopped(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    model = KinesisModel(enforce_limits=not options.no_limits, transition_s=options.transition)
+    model = KinesisModel(enforce_limits=not options.no_limits, transition_s=options.transition, kept_s=options.keep)
     async with serve_kinesis(model, options.host, options.port, latency=options.latency, tls=options.tls) as url:
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
@@ -196,6 +197,7 @@ def main() -> None:
     parser.add_argument("--no-limits", action="store_true", help="no shard rate limits, no account quotas")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds added to each call")
     parser.add_argument("--transition", type=float, default=0.0, help="seconds that creating, resharding, deleting take")
+    parser.add_argument("--keep", type=float, default=inf, help="seconds after which records are gone, whatever the retention is")
     parser.add_argument("--ready-file", type=Path, help="gets the address once it can be used")
     parser.add_argument("--certificate", type=Path, help="PEM file with the server's certificate chain: serves https")
     parser.add_argument("--key", type=Path, help="PEM file with its private key, unless the certificate's file has it")

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from hashlib import md5
 from itertools import pairwise
+from math import inf
 
 from bridge.core.quotas import (
     HASH_KEY_MAX,
@@ -41,7 +42,8 @@ class Stream:
     what it does then. `shown_status` is what an injected fault makes its status.
     """
 
-    def __init__(self, name: str, arn: str, shard_count: int, now: float) -> None:
+    def __init__(self, name: str, arn: str, shard_count: int, now: float, kept_s: float = inf) -> None:
+        """Records are gone after `kept_s`, although the retention promises more."""
         self.name = name
         self.arn = arn
         self.created_at = now
@@ -57,6 +59,7 @@ class Stream:
         self.scalings: list[float] = []
         self.shown_status: str | None = None
         self._horizon_floor = now
+        self._kept_s = kept_s
         starts = uniform_starts(shard_count)
         ranges = [(start, following - 1) for start, following in pairwise([*starts, HASH_KEYS])]
         self.shards = [Shard(index, hash_keys, now) for index, hash_keys in enumerate(ranges)]
@@ -87,7 +90,7 @@ class Stream:
 
     def trim_horizon(self, now: float) -> float:
         """Records that arrived before this moment are gone; never before the stream's creation."""
-        return max(self._horizon_floor, now - self.retention_hours * 3600)
+        return max(self._horizon_floor, now - min(self._kept_s, self.retention_hours * 3600))
 
     def keep_for(self, hours: int, now: float) -> None:
         """Changes the retention; what is gone stays gone."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from math import inf
 from typing import NamedTuple
 
 from bridge.embedded.kinesis_errors import (
@@ -36,12 +37,13 @@ DEFAULT_ACCOUNT = Account()
 
 
 class StreamRegistry:
-    """`transition_s` is how long a stream stays in CREATING, UPDATING or DELETING."""
+    """`transition_s` is how long a stream stays in CREATING, UPDATING or DELETING, `kept_s` how long records stay at most."""
 
-    def __init__(self, account: Account, transition_s: float, enforce_limits: bool) -> None:
+    def __init__(self, account: Account, transition_s: float, enforce_limits: bool, kept_s: float = inf) -> None:
         self.account = account
         self._transition_s = transition_s
         self._enforce_limits = enforce_limits
+        self._kept_s = kept_s
         self._streams: dict[str, Stream] = {}
 
     def create(self, name: str, shard_count: int, now: float) -> Stream:
@@ -57,7 +59,7 @@ class StreamRegistry:
         if self._enforce_limits and creating >= STREAMS_CREATING_MAX:
             raise LimitExceededException(f"More than {STREAMS_CREATING_MAX} streams are in the CREATING state.")
         self.check_shard_quota(shard_count, now)
-        stream = self._streams[name] = Stream(name, self.account.arn(name), shard_count, now)
+        stream = self._streams[name] = Stream(name, self.account.arn(name), shard_count, now, self._kept_s)
         stream.active_at = now + self._transition_s
         self._settle(stream, now)
         return stream

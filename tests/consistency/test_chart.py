@@ -237,13 +237,15 @@ def test_the_defaults_that_the_templates_repeat_are_the_settings() -> None:
     )
     assert block
     repeated = yaml.safe_load(block[1])
-    kafka = parse_settings(example("minimal")["config"]).kafka
+    settings = parse_settings(example("minimal")["config"])
+    kafka = settings.kafka
     assert repeated.pop("metricsPort") == MetricsSettings().port
     assert repeated.pop("groupProtocol") == kafka.group_protocol
     seconds = {name: parse_duration(text) for name, text in repeated.items()}
     assert seconds == {
         "sessionTimeout": kafka.session_timeout,
         "brokerSessionTimeout": CONSUMER_SESSION_TIMEOUT_S,
+        "lease": settings.lease,
         "leaving": STOP_TIMEOUT_S,
     }
 

@@ -19,6 +19,9 @@ FULL = CONFIG / "full.yaml"
 
 # For every key another value that can stand beside the rest of full.yaml.
 OTHER_VALUES: dict[str, Any] = {
+    "lease": "20s",
+    "kinesis.settle": "4s",
+    "kinesis.clock_margin": "1s",
     "name": "other",
     "kafka.bootstrap_servers": "other:9092",
     "kafka.group": "other",
@@ -75,6 +78,7 @@ OTHER_VALUES: dict[str, Any] = {
     "ledger.slots": 1,
     "ledger.replication_factor": -1,
     "ledger.retention": "25h",
+    "switchover.lag_max": "10s",
     "metrics.host": "::1",
     "metrics.port": 0,
     "log.level": "error",

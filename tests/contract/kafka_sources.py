@@ -13,7 +13,6 @@ from confluent_kafka.admin import AdminClient
 from bridge.adapters.kafka.admin import KafkaAdmin
 from bridge.adapters.kafka.clients import KafkaClients
 from bridge.adapters.kafka.handover import Handover
-from bridge.adapters.kafka.membership import READING
 from bridge.adapters.kafka.source import KafkaSource
 from bridge.adapters.kafka.topic_ids import TopicIds
 from bridge.app.settings import Settings, parse_settings
@@ -82,7 +81,7 @@ def new_source(broker: Broker, settings: Settings, drain_timeout_s: float = SECO
     admin = KafkaAdmin(kafka)
     start = settings.routes[0].start
     return KafkaSource(
-        lambda properties: kafka.consumer(properties, READING),
+        lambda properties: kafka.consumer(properties, membership(settings).tuning()),
         membership(settings).properties(),
         [settings.routes[0].topic],
         lambda partitions, grown: admin.start_offsets(

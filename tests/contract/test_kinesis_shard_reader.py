@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from itertools import pairwise
+from math import inf
+from random import Random
 
 import pytest
 
@@ -40,7 +42,7 @@ async def kinesis(kinesis_endpoint, monkeypatch) -> AsyncIterator[KinesisClients
 
 @pytest.fixture
 def reader(kinesis) -> KinesisShardReader:
-    return KinesisShardReader(kinesis.client, SystemClock())
+    return KinesisShardReader(kinesis.client, SystemClock(), Random(1))
 
 
 async def read_to_tip(reader: KinesisShardReader, stream: str, shard_id: str, start: ReadStart = BEGINNING) -> ShardRecords:
@@ -140,7 +142,7 @@ async def test_a_split_and_a_merge_while_it_is_read(reader, client, stream):
 
 
 async def test_what_was_put_can_be_read(reader, kinesis, stream):
-    answer = await kinesis.sink.put(stream, request_of(*((f"schlüssel-{i}", bytes([i]) * i) for i in range(40))))
+    answer = await kinesis.sink.put(stream, request_of(*((f"schlüssel-{i}", bytes([i]) * i) for i in range(40))), inf)
     found = {}
     for shard in (await reader.shards(stream)).shards:
         records = await read_to_tip(reader, stream, shard.shard_id)
@@ -198,7 +200,7 @@ async def own(monkeypatch) -> AsyncIterator[tuple[OwnKinesis, KinesisShardReader
     kinesis = OwnKinesis(KinesisModel(transition_s=0.0))
     async with serve_kinesis(kinesis.model, clock=kinesis.now) as url, open_kinesis(settings_for(url)) as clients:
         kinesis.model.streams.create("orders", 1, kinesis.now())
-        yield kinesis, KinesisShardReader(clients.client, SystemClock())
+        yield kinesis, KinesisShardReader(clients.client, SystemClock(), Random(1))
 
 
 @pytest.mark.parametrize("before", [0, 2])
@@ -246,7 +248,7 @@ async def test_it_takes_no_more_bytes_than_a_shard_gives(own):
 async def told(monkeypatch) -> AsyncIterator[tuple[RawServer, KinesisShardReader]]:
     use_credentials(monkeypatch)
     async with raw_server() as server, open_kinesis(settings_for(server.url)) as clients:
-        yield server, KinesisShardReader(clients.client, SystemClock())
+        yield server, KinesisShardReader(clients.client, SystemClock(), Random(1))
 
 
 async def test_no_answer_and_failures_are_unavailable(told):

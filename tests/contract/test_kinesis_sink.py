@@ -6,6 +6,7 @@ DIFFERENCES names the tests in which kinesalite answers otherwise than the servi
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from math import inf
 
 import pytest
 
@@ -46,7 +47,7 @@ async def kinesis(kinesis_endpoint, monkeypatch) -> AsyncIterator[KinesisClients
 
 async def test_one_outcome_per_record_in_the_order_of_the_request(kinesis, client, stream):
     keys = [f"schlüssel-{number}" for number in range(500)]
-    answer = await kinesis.sink.put(stream, request_of(*((key, b"%d" % number) for number, key in enumerate(keys))))
+    answer = await kinesis.sink.put(stream, request_of(*((key, b"%d" % number) for number, key in enumerate(keys))), inf)
     assert answer.whole is None
     assert answer.outcomes == [Outcome.STORED] * 500
     assert answer.codes == {}
@@ -63,7 +64,7 @@ async def test_one_outcome_per_record_in_the_order_of_the_request(kinesis, clien
 async def test_any_bytes_and_any_partition_key_arrive_as_they_are(kinesis, client, stream):
     datas = [bytes(range(256)), b"", b"\x00", b'{"a": "\xc3\xbc"}', b"x" * 700_000]
     records = [(key, b"data-%d" % i, "0") for i, key in enumerate(ODD_KEYS)] + [("k", data, "0") for data in datas]
-    answer = await kinesis.sink.put(stream, request_of(*records))
+    answer = await kinesis.sink.put(stream, request_of(*records), inf)
     assert answer.outcomes == [Outcome.STORED] * len(records)
     read = records_of(client, stream, FIRST)
     assert [(record["PartitionKey"], record["Data"], "0") for record in read] == records
@@ -71,7 +72,7 @@ async def test_any_bytes_and_any_partition_key_arrive_as_they_are(kinesis, clien
 
 
 async def test_a_request_of_several_mebibytes(kinesis, client, stream):
-    answer = await kinesis.sink.put(stream, request_of(*(("k", b"x" * 1_000_000, "0") for _ in range(4))))
+    answer = await kinesis.sink.put(stream, request_of(*(("k", b"x" * 1_000_000, "0") for _ in range(4))), inf)
     assert answer.outcomes == [Outcome.STORED] * 4
     assert [len(record["Data"]) for record in records_of(client, stream, FIRST)] == [1_000_000] * 4
 
@@ -79,13 +80,13 @@ async def test_a_request_of_several_mebibytes(kinesis, client, stream):
 async def test_an_explicit_hash_key_decides_where_it_is_given(kinesis, stream):
     records = [("k", b"", str(place)) for place in (0, 2**127 - 1, 2**127, HASH_KEY_MAX)]
     by_md5 = FIRST if hash_key("k") < 2**127 else SECOND
-    answer = await kinesis.sink.put(stream, request_of(*records, ("k", b"")))
+    answer = await kinesis.sink.put(stream, request_of(*records, ("k", b"")), inf)
     assert answer.shard_ids == [FIRST, FIRST, SECOND, SECOND, by_md5]
 
 
 async def test_a_stream_by_its_arn(kinesis, client, stream, differs):
     arn = client.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]["StreamARN"]
-    answer = await kinesis.sink.put(arn, request_of(("k", b"by arn", "0")))
+    answer = await kinesis.sink.put(arn, request_of(("k", b"by arn", "0")), inf)
     if differs:
         assert answer.whole is not None
         with pytest.raises(RefusedError):
@@ -110,7 +111,7 @@ async def test_a_stream_created_anew_was_created_at_another_time(kinesis, client
 
 
 async def test_a_missing_stream_needs_a_person(kinesis):
-    answer = await kinesis.sink.put("no-such-stream", request_of(("k", b"x")))
+    answer = await kinesis.sink.put("no-such-stream", request_of(("k", b"x")), inf)
     assert (answer.whole, answer.code) == (Outcome.FATAL, "ResourceNotFoundException")
     assert answer.message
     with pytest.raises(RefusedError, match="ResourceNotFoundException"):
@@ -127,7 +128,7 @@ async def test_a_missing_stream_needs_a_person(kinesis):
     ],
 )
 async def test_one_invalid_record_rejects_the_whole_request(kinesis, client, stream, bad):
-    answer = await kinesis.sink.put(stream, request_of(("k", b"good"), bad))
+    answer = await kinesis.sink.put(stream, request_of(("k", b"good"), bad), inf)
     assert answer.whole == Outcome.REJECTED
     assert answer.outcomes == []
     assert answer.code in ("ValidationException", "InvalidArgumentException")
@@ -166,6 +167,10 @@ async def test_describe_tells_the_largest_record(kinesis, client, stream, differ
     client.update_max_record_size(StreamARN=arn, MaxRecordSizeInKiB=4096)
     wait_active(client, stream)
     assert (await kinesis.directory.describe(stream)).record_bytes_max == 4096 * KIB
+
+
+async def test_reading_back_can_be_tried(kinesis, stream):
+    await kinesis.directory.try_to_read(stream)
 
 
 async def test_trying_to_write_writes_nothing(kinesis, client, stream):

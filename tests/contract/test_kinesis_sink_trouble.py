@@ -2,6 +2,7 @@
 
 import socket
 from contextlib import asynccontextmanager
+from math import inf
 
 import aiohttp
 import orjson
@@ -9,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from bridge.adapters.kinesis.sink import KinesisSink
+from bridge.adapters.system_clock import SystemClock
 from bridge.bootstrap import open_kinesis
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.quotas import SHARD_RECORDS_PER_S
@@ -34,7 +36,7 @@ def refusal(code: str, message: str = "no") -> bytes:
 
 async def answer_of(server: RawServer, request_timeout: str = "1s"):
     async with open_kinesis(settings_for(server.url, request_timeout)) as kinesis:
-        return await kinesis.sink.put("orders", REQUEST)
+        return await kinesis.sink.put("orders", REQUEST, inf)
 
 
 @asynccontextmanager
@@ -49,9 +51,9 @@ async def test_throttled_records_are_named_one_by_one():
     model.streams.create("orders", 2, NOW)
     async with embedded(model) as kinesis:
         for _ in range(SHARD_RECORDS_PER_S // 500):
-            full = await kinesis.sink.put("orders", request_of(*[("k", b"x", "0")] * 500))
+            full = await kinesis.sink.put("orders", request_of(*[("k", b"x", "0")] * 500), inf)
             assert full.outcomes == [Outcome.STORED] * 500
-        answer = await kinesis.sink.put("orders", request_of(("k", b"x", "0"), ("k", b"x", str(2**127)), ("k", b"x", "1")))
+        answer = await kinesis.sink.put("orders", request_of(("k", b"x", "0"), ("k", b"x", str(2**127)), ("k", b"x", "1")), inf)
     assert answer.whole is None
     assert answer.outcomes == [Outcome.THROTTLED, Outcome.STORED, Outcome.THROTTLED]
     assert (bool(answer.shard_ids[0]), bool(answer.shard_ids[1])) == (False, True)
@@ -62,7 +64,7 @@ async def test_a_stream_that_is_not_active_yet():
     model = KinesisModel(transition_s=60)
     model.streams.create("orders", 1, NOW)
     async with embedded(model) as kinesis:
-        answer = await kinesis.sink.put("orders", REQUEST)
+        answer = await kinesis.sink.put("orders", REQUEST, inf)
         assert answer.whole in (Outcome.FATAL, Outcome.TRANSIENT)
         with pytest.raises(UnavailableError, match="CREATING"):
             await kinesis.directory.describe("orders")
@@ -73,9 +75,9 @@ async def test_a_refused_connection_is_certain_not_to_have_stored():
         unused.bind(("127.0.0.1", 0))  # bound, so that nobody else takes it, and not listening
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         async with open_kinesis(settings_for(url)) as kinesis:
-            answer = await kinesis.sink.put("orders", REQUEST)
+            answer = await kinesis.sink.put("orders", REQUEST, inf)
             assert (answer.whole, answer.code) == (Outcome.TRANSIENT, "Unreachable")
-            for call in (kinesis.directory.describe, kinesis.directory.try_to_write):
+            for call in (kinesis.directory.describe, kinesis.directory.try_to_write, kinesis.directory.try_to_read):
                 with pytest.raises(UnavailableError):
                     await call("orders")
 
@@ -157,7 +159,7 @@ async def test_a_connection_is_used_again():
 
         server.answer = answer
         for _ in range(3):
-            assert (await kinesis.sink.put("orders", REQUEST)).whole is None
+            assert (await kinesis.sink.put("orders", REQUEST, inf)).whole is None
         assert (len(ports), len(server.bodies)) == (1, 3)
 
 
@@ -185,7 +187,7 @@ async def test_without_credentials_nothing_is_sent(monkeypatch):
         assert (got.whole, got.code) == (Outcome.FATAL, "NoCredentials")
         assert server.bodies == []
         async with open_kinesis(settings_for(server.url)) as kinesis:
-            for call in (kinesis.directory.describe, kinesis.directory.try_to_write):
+            for call in (kinesis.directory.describe, kinesis.directory.try_to_write, kinesis.directory.try_to_read):
                 with pytest.raises(RefusedError):
                     await call("orders")
 
@@ -216,7 +218,7 @@ class Credentials:
 )
 async def test_credentials_that_cannot_be_renewed_need_a_person(error):
     async with raw_server() as server, aiohttp.ClientSession() as http:
-        got = await KinesisSink(http, Credentials(error), REGION, server.url).put("orders", REQUEST)
+        got = await KinesisSink(http, Credentials(error), REGION, server.url, SystemClock()).put("orders", REQUEST, inf)
         assert got.whole == Outcome.FATAL
         assert server.bodies == []
 
@@ -233,7 +235,7 @@ async def test_credentials_that_cannot_be_renewed_need_a_person(error):
 async def test_what_a_refusal_means_for_the_shard_directory(status, code, error):
     async with raw_server() as server, open_kinesis(settings_for(server.url)) as kinesis:
         server.answer = respond(status, refusal(code, "why"))
-        for call in (kinesis.directory.describe, kinesis.directory.try_to_write):
+        for call in (kinesis.directory.describe, kinesis.directory.try_to_write, kinesis.directory.try_to_read):
             with pytest.raises(error, match=f"{code}: why") as caught:
                 await call("orders")
             assert SECRET_KEY not in str(caught.value)

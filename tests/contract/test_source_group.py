@@ -2,9 +2,12 @@
 
 import time
 
+import pytest
+
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, encode
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import Assigned, Revoking
+from tests.contract.conftest import BROKERS
 from tests.contract.kafka_sources import SECONDS, Committed, Reader, numbered, produce, truncate
 
 DIFFERENCES = {
@@ -12,10 +15,13 @@ DIFFERENCES = {
         "it waits for the session of who left, and three seconds before each rebalance"
     ),
 }
+that_commit_in_a_rebalance = pytest.mark.parametrize("broker", BROKERS[1:], indirect=True)
+"""Not the mock: it begins a rebalance anew now and then, and refuses what a member commits meanwhile (REBALANCE_IN_PROGRESS)."""
 AT_ONCE_S = 2.9
 """Below the session timeouts, and below the three seconds that the mock waits before each rebalance."""
 
 
+@that_commit_in_a_rebalance
 async def test_what_a_drain_completes_with_is_committed_before_another_member_reads(broker, topic, group, open_reader):
     partitions = [Partition(topic, number) for number in range(4)]
     for partition in partitions:

@@ -35,11 +35,11 @@ class Daemon:
         self._name = str(settings["name"])
         self._environment = environment
         self._module = module
-        self._config = folder / "bridge.yaml"
+        self.config = folder / "bridge.yaml"
         metrics = {"host": "127.0.0.1", **settings.get("metrics", {})}
         if "port" not in metrics:
             (metrics["port"],) = free_ports(1)
-        self._config.write_text(yaml.safe_dump({**settings, "metrics": metrics}))
+        self.config.write_text(yaml.safe_dump({**settings, "metrics": metrics}))
         self._metrics_url = f"http://127.0.0.1:{metrics['port']}"
         self._process: SupervisedProcess | None = None
 
@@ -52,10 +52,10 @@ class Daemon:
     def start(self, *, ready: bool = True) -> None:
         """With `ready`, returns when /readyz says so."""
         self.kill()
-        command = [sys.executable, "-m", self._module, "run", "--config", str(self._config)]
+        command = [sys.executable, "-m", self._module, "run", "--config", str(self.config)]
         # In the folder of its settings, not the repository's: it must find its own package by itself.
         self._process = SupervisedProcess(
-            f"bridge-{self._name}", command, environment=self._environment, folder=self._config.parent
+            f"bridge-{self._name}", command, environment=self._environment, folder=self.config.parent
         )
         if ready:
             self.wait_ready()

@@ -1,10 +1,10 @@
 """What is in Kafka, read back with a plain consumer that is no member of any group."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from confluent_kafka.cimpl import OFFSET_BEGINNING, OFFSET_INVALID
 
 BATCH = 5000
@@ -69,11 +69,13 @@ def group_positions(bootstrap_servers: str, group: str, topic: str) -> dict[int,
     consumer = _consumer(bootstrap_servers)
     try:
         partitions = _partitions(consumer, topic)
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition) for partition in partitions])
-        admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-        answer = admin.list_consumer_group_offsets([asked])[group].result(SECONDS)
+        members = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group, "enable.auto.commit": False})
+        try:
+            answer = members.committed([TopicPartition(topic, partition) for partition in partitions], SECONDS)
+        finally:
+            members.close()
         positions = {}
-        for committed in answer.topic_partitions:
+        for committed in answer:
             if committed.error is not None:
                 raise ReadError(f"{group}: {committed.error}")
             _, end = consumer.get_watermark_offsets(TopicPartition(topic, committed.partition), timeout=SECONDS)
@@ -85,16 +87,17 @@ def group_positions(bootstrap_servers: str, group: str, topic: str) -> dict[int,
 
 
 class GroupReader:
-    """Committed offsets of a whole group, asked again and again with one client."""
+    """Committed offsets of a group, asked again and again with one client. It is a consumer: an admin client ends the process
+    where the coordinator is not ready yet."""
 
-    def __init__(self, bootstrap_servers: str, group: str) -> None:
-        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-        self._group = group
+    def __init__(self, bootstrap_servers: str, group: str, places: Iterable[tuple[str, int]]) -> None:
+        self._consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group, "enable.auto.commit": False})
+        self._places = [TopicPartition(*place) for place in places]
 
     def committed(self) -> dict[tuple[str, int], int]:
         """Of each partition that has one."""
-        answer = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self._group)])[self._group].result(SECONDS)
-        return {(found.topic, found.partition): found.offset for found in answer.topic_partitions}
+        found = self._consumer.committed(self._places, SECONDS)
+        return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
 
 def _consumer(bootstrap_servers: str) -> Consumer:

@@ -64,7 +64,7 @@ def _list_shards(client: Any, stream: str) -> list[dict[str, Any]]:
 def _read_shard(client: Any, stream: str, shard_id: str, deadline: float) -> list[KinesisRecord]:
     records: list[KinesisRecord] = []
     last = -1
-    for raw in _raw_records(client, stream, shard_id, deadline):
+    for raw in raw_records(client, stream, shard_id, deadline):
         number = int(raw["SequenceNumber"])
         if number <= last:
             raise ReadError(f"{stream} {shard_id}: sequence number {number} came after {last}")
@@ -73,8 +73,14 @@ def _read_shard(client: Any, stream: str, shard_id: str, deadline: float) -> lis
     return records
 
 
-def _raw_records(client: Any, stream: str, shard_id: str, deadline: float) -> Iterator[dict[str, Any]]:
-    start: dict[str, str] = {"ShardIteratorType": "TRIM_HORIZON"}
+def raw_records(
+    client: Any, stream: str, shard_id: str, deadline: float, since_s: float | None = None
+) -> Iterator[dict[str, Any]]:
+    """Of one shard to its end, or its tip, as GetRecords gives them; those that arrived at `since_s` (since the epoch) or later,
+    by default all. Raises ReadError where that takes until `deadline` (of the monotonic clock)."""
+    start: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
+    if since_s is not None:
+        start = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since_s}
     iterator = _iterator(client, stream, shard_id, start)
     while iterator is not None:
         if time.monotonic() > deadline:
@@ -101,5 +107,5 @@ def _raw_records(client: Any, stream: str, shard_id: str, deadline: float) -> It
         iterator = page.get("NextShardIterator")
 
 
-def _iterator(client: Any, stream: str, shard_id: str, start: dict[str, str]) -> str:
+def _iterator(client: Any, stream: str, shard_id: str, start: dict[str, Any]) -> str:
     return str(client.get_shard_iterator(StreamName=stream, ShardId=shard_id, **start)["ShardIterator"])

@@ -129,9 +129,12 @@ def stop_takes_s(file: Path) -> float:
 
 
 @pytest.mark.parametrize("session", [None, "12s", "45s", "60s", "1m", "90500ms", "2m", "1h"])
-@pytest.mark.parametrize("interval", [None, "50ms", "2s"])
-def test_a_drain_has_the_time_that_it_may_take(helm: Helm, session: str | None, interval: str | None, tmp_path: Path):
-    change = {"kafka.session_timeout": session, "commit_interval": interval}
+@pytest.mark.parametrize("interval", [None, "50ms", "1500ms"])
+@pytest.mark.parametrize("lease", [None, "1m", "10m"])
+def test_a_drain_has_the_time_that_it_may_take(
+    helm: Helm, session: str | None, interval: str | None, lease: str | None, tmp_path: Path
+):
+    change = {"kafka.session_timeout": session, "commit_interval": interval, "lease": lease}
     manifests = with_config(helm, {path: value for path, value in change.items() if value})
     grace = pod(manifests)["terminationGracePeriodSeconds"]
     takes_s = stop_takes_s(bridge_yaml(manifests, tmp_path))
@@ -139,7 +142,7 @@ def test_a_drain_has_the_time_that_it_may_take(helm: Helm, session: str | None, 
 
 
 def test_with_the_consumer_protocol_the_brokers_default_counts(helm: Helm):
-    grace = pod(with_config(helm, {"kafka.group_protocol": "consumer"}))["terminationGracePeriodSeconds"]
+    grace = pod(with_config(helm, {"kafka.group_protocol": "consumer", "lease": "10m"}))["terminationGracePeriodSeconds"]
     assert grace == 45 + 20 + 10
 
 
@@ -154,7 +157,7 @@ def test_a_longer_time_to_stop_is_taken(helm: Helm):
     ("change", "others", "said"),
     [
         (
-            {"kafka.session_timeout": "1m"},
+            {"kafka.session_timeout": "1m", "lease": "2m"},
             {"terminationGracePeriodSeconds": 60},
             "terminationGracePeriodSeconds 60: write at least 90",
         ),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclBinding,
     AclOperation,
@@ -106,12 +106,13 @@ def guarded(embedded_endpoint: str, tmp_path: Path) -> Iterator[Scenario]:
 
 
 def coordinator_answers(kafka: RunningKafka) -> bool:
-    asked = ConsumerGroupTopicPartitions("any", [TopicPartition("any", 0)])
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": "any"})
     try:
-        return bool(admin.list_consumer_group_offsets([asked])["any"].result(30).topic_partitions)
+        return bool(consumer.committed([TopicPartition("any", 0)], 30))
     except KafkaException:
         return False
+    finally:
+        consumer.close()
 
 
 def allow(kafka: RunningKafka, kind: ResourceType, name: str, *operations: AclOperation) -> None:
@@ -133,8 +134,9 @@ def test_what_is_not_allowed_is_said_with_what_to_do_and_found_before_it_hurts(g
     allow(guarded.kafka, ResourceType.TOPIC, topic, AclOperation.READ, AclOperation.DESCRIBE_CONFIGS)
     allow(guarded.kafka, ResourceType.GROUP, topic, AclOperation.READ)
     allow(guarded.kafka, ResourceType.GROUP, "bridge-reader", AclOperation.READ)
-    ledger = f"{topic}.ledger"
-    allow(guarded.kafka, ResourceType.TOPIC, ledger, AclOperation.CREATE, AclOperation.READ, AclOperation.WRITE)
+    for own in (f"{topic}.ledger", f"{topic}.control"):
+        allow(guarded.kafka, ResourceType.TOPIC, own, AclOperation.CREATE, AclOperation.READ, AclOperation.WRITE)
+    allow(guarded.kafka, ResourceType.TRANSACTIONAL_ID, f"{topic}.control", AclOperation.DESCRIBE, AclOperation.WRITE)
     one = letter(topic, 0, 3, b"3")
 
     def check(expected: int) -> str:
@@ -193,7 +195,7 @@ def test_a_parked_record_outlives_a_kill_before_its_offset_is_committed_and_is_r
     create_stream(kinesis_client(embedded_endpoint), stream, shards=1)
     route = {"topic": topic, "stream": stream}
     # So seldom that the kill comes between the parking and the commit, for certain.
-    settings = {**settings_of(topic, kafka, embedded_endpoint, [route]), "commit_interval": "10s"}
+    settings = {**settings_of(topic, kafka, embedded_endpoint, [route]), "commit_interval": "10s", "lease": "1m"}
     settings["kafka"]["session_timeout"] = "45s"
     daemon = start_daemon(settings)
     assert produce(kafka.bootstrap_servers, topic, [(b"a", b"1"), (b"gone", None), (b"b", b"2")]) == 3

@@ -1,20 +1,15 @@
-"""Replicas that are killed and that freeze, again and again, under a steady producer: no loss, first occurrences in order."""
+"""Replicas that are killed and that freeze, again and again, under a steady producer: each record is written once, in order."""
 
-import itertools
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 
-from loadtest.keys import make_keys
-from loadtest.pacing import Pacer
 from tests.integration.conftest import Figure
 from tests.integration.daemon import Daemon, running_daemon
-from tests.integration.flights import produce
 from tests.integration.kafka_reader import group_positions
 from tests.integration.scenario import settings_of, verdict_of, wait_committed
+from tests.integration.steady import is_past, producing
 from tests.servers.embedded_kinesis import running_embedded_kinesis
 from tests.servers.fixtures import NewTopic, unique
 from tests.servers.kafka import RunningKafka
@@ -26,42 +21,12 @@ ROUNDS = 6
 ROUND_SECONDS = 20.0
 SESSION_SECONDS = 6
 FROZEN_SECONDS = 10.0
-"""Well beyond the session: the group has given the partitions to others when the process wakes."""
+"""Well beyond session and lease: others have written the partitions when the process wakes with requests ready."""
 RATE = 1_500.0
 KEYS = 1_000
 SHARDS = 8
 ROUND_TRIP_SECONDS = 0.02
 DRAIN_SECONDS = 60.0
-
-
-class SteadyRecords:
-    """Records at a rate until `stop()`; every value is another one."""
-
-    def __init__(self) -> None:
-        self._stopping = threading.Event()
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        keys, numbers, pacer = make_keys(KEYS), itertools.count(), Pacer(RATE, time.monotonic())
-        while not self._stopping.wait(0.01):
-            for number in itertools.islice(numbers, pacer.due(time.monotonic())):
-                # A stride without a common factor with the number of keys: neighbours differ, every key comes as often.
-                yield keys[number * 7 % KEYS], b"record %d" % number
-
-
-@contextmanager
-def producing(kafka: RunningKafka, topic: str) -> Iterator[list[int]]:
-    """Produces during the block; the list has the number of records after it."""
-    records, produced = SteadyRecords(), list[int]()
-    with ThreadPoolExecutor(1, "producer") as threads:
-        under_way = threads.submit(produce, kafka.bootstrap_servers, topic, records)
-        try:
-            yield produced
-        finally:
-            records.stop()
-        produced.append(under_way.result())
 
 
 def kill_and_freeze(daemons: Sequence[Daemon]) -> None:
@@ -77,10 +42,6 @@ def kill_and_freeze(daemons: Sequence[Daemon]) -> None:
         frozen.resume()
         wait_until(partial(says, frozen, "partitions_lost"), "the frozen replica learns that it is out", ROUND_SECONDS)
         wait_until(partial(is_past, began + (number + 1) * ROUND_SECONDS), "the end of the round", 2 * ROUND_SECONDS)
-
-
-def is_past(moment: float) -> bool:
-    return time.monotonic() > moment
 
 
 def says(daemon: Daemon, event: str) -> bool:
@@ -100,9 +61,10 @@ def test_nothing_is_lost_while_replicas_are_killed_and_freeze(kafka: RunningKafk
         kinesis = stack.enter_context(running_embedded_kinesis("frozen-kinesis", "--latency", str(ROUND_TRIP_SECONDS)))
         create_stream(kinesis_client(kinesis.endpoint_url), stream, shards=SHARDS)
         settings = settings_of(topic, kafka, kinesis.endpoint_url, [route], session_timeout=f"{SESSION_SECONDS}s")
-        settings["kinesis"]["request_timeout"] = "2s"  # it and three commits have to fit into the session
+        settings["kinesis"] |= {"request_timeout": "2s", "settle": "1s"}  # it and three commits have to fit into the session
+        settings["lease"] = "6s"
         daemons = [stack.enter_context(running_daemon(settings)) for _ in range(REPLICAS)]
-        with producing(kafka, topic) as produced:
+        with producing(kafka, topic, RATE, KEYS) as produced:
             kill_and_freeze(daemons)
         left = produced[0] - reached(kafka, topic)
         began = time.monotonic()
@@ -118,4 +80,4 @@ def test_nothing_is_lost_while_replicas_are_killed_and_freeze(kafka: RunningKafk
         f"all of them {drained_seconds:.0f} s later"
     )
     assert verdict.sent == produced[0] > 0.9 * RATE * ROUNDS * ROUND_SECONDS
-    assert verdict.complete_in_order, verdict
+    assert verdict.exact, verdict

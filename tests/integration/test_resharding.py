@@ -119,7 +119,7 @@ def test_reshards_under_load_lose_nothing_and_keep_the_order(
     )
     assert replaced == shards_before
     assert verdict.sent == RECORDS
-    assert verdict.complete_in_order, verdict
+    assert verdict.exact, verdict
     assert (opened.aggregates > 0) == (route == "aggregated")
     # An aggregate that KCL drops may stand there, but its records do so once more, and they were counted.
     assert opened.dropped == 0 or wrong > 0

@@ -76,6 +76,11 @@ class RunningKafka:
     def owned(self) -> bool:
         return self._broker is not None
 
+    @property
+    def data(self) -> Path:
+        """The folder with a folder for each partition."""
+        return self._own().data
+
     def start(self) -> None:
         self._own().start()
 
@@ -108,6 +113,7 @@ class Broker:
         """`listeners` are further ones: name -> protocol."""
         self._name = name
         self._folder = folder
+        self.data = folder / "data"
         self._port, controller_port, *ports = free_ports(2 + len(listeners))
         self.listeners = {listener: f"127.0.0.1:{port}" for listener, port in zip(listeners, ports, strict=True)}
         self._process: SupervisedProcess | None = None
@@ -118,7 +124,7 @@ class Broker:
             "advertised.listeners": ",".join(for_clients),
             "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller_port}",
-            "log.dirs": str(folder / "data"),
+            "log.dirs": str(self.data),
         }
         self._properties = folder / "server.properties"
         every = SETTINGS | addresses | dict(settings)

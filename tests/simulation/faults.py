@@ -61,7 +61,12 @@ def _sigterm(run: "Run", fault: Fault) -> None:
 
 
 def _freeze(run: "Run", fault: Fault) -> None:
-    run.replicas[fault.what["replica"]].process.freeze(fault.what["seconds"])
+    """Stopped, in trials some turns of its loop later: between any two."""
+    process = run.replicas[fault.what["replica"]].process
+    if turns := int(fault.what.get("turns", 0)):
+        process.after_turns(turns, lambda: process.freeze(fault.what["seconds"]))
+    else:
+        process.freeze(fault.what["seconds"])
 
 
 def _clock_jump(run: "Run", fault: Fault) -> None:

@@ -9,10 +9,13 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Any, Self
 
 import aiohttp
 import orjson
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError
 
@@ -55,6 +58,7 @@ class Kinesis:
         self.chance = world.chance("kinesis")
         self.distance_s = 0.0
         self.extra_latency_s = 0.0
+        self.date_ahead_s = 0.0
         self.on_send: Callable[[Process, dict[str, Any]], None] = lambda process, members: None
         self.on_answer: Callable[[Process, dict[str, Any], Reply], None] = lambda process, members, reply: None
 
@@ -63,6 +67,10 @@ class Kinesis:
         slow = self.chance.random() < 0.05
         jitter_s = self.chance.uniform(0.02, 0.15) if slow else self.chance.uniform(0.001, 0.012) + self.extra_latency_s
         return self.distance_s + jitter_s
+
+    def told_s(self) -> float:
+        """The time that answers tell, in seconds since the epoch."""
+        return self.world.wall() + self.date_ahead_s
 
     def inject(self, faults: list[dict[str, Any]]) -> None:
         """These faults from now on, and no others."""
@@ -83,6 +91,8 @@ class Exchange:
         self._operation = operation
         self._body = body
         self.answer: asyncio.Future[Reply] = process.loop.create_future()
+        self.date_s = 0
+        """Of the answer, as the server's clock shows it then."""
         self._closed = False
         if process.world.now >= process.cut_from_kinesis_until:
             process.world.call_later(kinesis.transit_s(), self._arrive)
@@ -98,6 +108,7 @@ class Exchange:
         except KinesisError as error:
             reply = error_reply(kinesis.model, error)
         if reply is not None:
+            self.date_s = int(kinesis.told_s())
             kinesis.world.call_later(kinesis.transit_s(), lambda: self._give(reply, None))
 
     async def pause(self, seconds: float) -> None:
@@ -140,33 +151,65 @@ class SimHttp:
         self.in_flight = 0
         self.in_flight_max = 0
 
-    def post(self, _url: str, *, data: Any, headers: dict[str, str], **_: Any) -> "_Posted":
+    def post(self, _url: str, *, data: Payload, headers: dict[str, str], **_: Any) -> "_Posted":
         """The request goes out when the block begins."""
-        body = data if isinstance(data, bytes) else data.read()
-        return _Posted(self, headers["X-Amz-Target"].rpartition(".")[2], body)
+        return _Posted(self, headers["X-Amz-Target"].rpartition(".")[2], data)
 
-    async def exchanged(self, operation: str, body: bytes) -> Reply:
-        """Raises what aiohttp raises."""
-        self._kinesis.on_send(self._process, orjson.loads(body))
+    async def exchanged(self, operation: str, body: Payload) -> tuple[Reply, int]:
+        """The answer and its date. Raises what aiohttp raises."""
+        writer = _Writer()
+        try:
+            await body.write_with_length(writer, None)
+        except OSError as error:
+            raise aiohttp.ClientOSError from error
+        self._kinesis.on_send(self._process, orjson.loads(writer.written))
         self.in_flight += 1
         self.in_flight_max = max(self.in_flight_max, self.in_flight)
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._kinesis.exchange(self._process, operation, body).answer
+                exchange = self._kinesis.exchange(self._process, operation, bytes(writer.written))
+                return await exchange.answer, exchange.date_s
         finally:
             self.in_flight -= 1
 
 
+class _Writer(AbstractStreamWriter):
+    """What a body is written to. It is on its way when all of it is there."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+
+    async def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        self.written += chunk
+
+    async def drain(self) -> None:
+        await asyncio.sleep(0)
+
+    async def write_eof(self, chunk: bytes = b"") -> None:
+        self.written += chunk
+
+    def enable_compression(self, encoding: str = "deflate", strategy: int | None = None) -> None:
+        raise AssertionError("not part of a request")
+
+    def enable_chunking(self) -> None:
+        raise AssertionError("not part of a request")
+
+    async def write_headers(self, status_line: str, headers: Any) -> None:
+        raise AssertionError("not part of a body")
+
+
 class _Posted:
-    def __init__(self, http: SimHttp, operation: str, body: bytes) -> None:
+    def __init__(self, http: SimHttp, operation: str, body: Payload) -> None:
         self._http = http
         self._operation = operation
         self._body = body
         self.status = 0
+        self.headers: dict[str, str] = {}
         self._content = b""
 
     async def __aenter__(self) -> Self:
-        self.status, self._content = await self._http.exchanged(self._operation, self._body)
+        (self.status, self._content), date_s = await self._http.exchanged(self._operation, self._body)
+        self.headers = {"Date": formatdate(date_s, usegmt=True)}
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -176,12 +219,32 @@ class _Posted:
         return self._content
 
 
+class _Hooks:
+    """What is called with an answer before the client library takes it apart."""
+
+    def __init__(self) -> None:
+        self.events = self
+        self._of_event: dict[str, Callable[..., None]] = {}
+
+    def register(self, event: str, hook: Callable[..., None], unique_id: str) -> None:
+        del unique_id
+        self._of_event[event.rpartition(".")[2]] = hook
+
+    def taken_out(self, operation: str, content: bytes) -> tuple[bytes, dict[str, Any]]:
+        """What is left of an answer, and what was taken out of it."""
+        response, taken = {"body": content}, dict[str, Any]()
+        if (hook := self._of_event.get(operation)) is not None:
+            hook(response_dict=response, customized_response_dict=taken)
+        return response["body"], taken
+
+
 class SimKinesisClient:
-    """What the shard directory uses of an aiobotocore client."""
+    """What the shard directory and the shard reader use of an aiobotocore client."""
 
     def __init__(self, kinesis: Kinesis, process: Process) -> None:
         self._kinesis = kinesis
         self._process = process
+        self.meta = _Hooks()
         self.shards_seen_at = float("-inf")
 
     async def describe_stream_summary(self, **members: Any) -> dict[str, Any]:
@@ -195,9 +258,18 @@ class SimKinesisClient:
         self.shards_seen_at = self._process.world.now
         return answer
 
+    async def get_shard_iterator(self, **members: Any) -> dict[str, Any]:
+        return await self._call("GetShardIterator", members)
+
+    async def get_records(self, **members: Any) -> dict[str, Any]:
+        return await self._call("GetRecords", members)
+
     async def _call(self, operation: str, members: dict[str, Any]) -> dict[str, Any]:
-        status, content = await self._kinesis.exchange(self._process, operation, orjson.dumps(members)).answer
-        document: dict[str, Any] = orjson.loads(content)
+        exchange = self._kinesis.exchange(self._process, operation, orjson.dumps(members))
+        status, content = await exchange.answer
+        left, taken = self.meta.taken_out(operation, content)
+        document: dict[str, Any] = {**orjson.loads(left), **taken}
+        document["ResponseMetadata"] = {"HTTPHeaders": {"date": formatdate(exchange.date_s, usegmt=True)}}
         if status != 200:
             error = {"Code": document["__type"], "Message": document.get("message", "")}
             raise ClientError({"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}}, operation)

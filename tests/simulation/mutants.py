@@ -16,13 +16,14 @@ from tests.simulation.planted.delivery import DELIVERY
 from tests.simulation.planted.ledger import LEDGER
 from tests.simulation.planted.mutant import Mutant
 from tests.simulation.planted.records import RECORDS
+from tests.simulation.planted.recovery import RECOVERY
 
 ROOT = Path(__file__).parents[2]
 SEEDS_MAX = 300
 SECONDS_MAX = 900.0
 
 
-MUTANTS = (*DELIVERY, *RECORDS, *LEDGER)
+MUTANTS = (*DELIVERY, *RECORDS, *LEDGER, *RECOVERY)
 
 
 def mutated(mutant: Mutant, folder: Path) -> None:

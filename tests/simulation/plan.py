@@ -8,10 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tests.simulation.laws import LEAD_TO_REPEATS
 from tests.simulation.odd_records import Odd, odd_of, policies_of
+from tests.simulation.trials import CONTEST_RUN_S, Equal, has_trials, is_contest, trials_of, unmarked
 
 RUN_S = (15.0, 45.0)
 """So long records are produced and faults are on, in virtual seconds."""
+CLOCK_MARGINS_S = (2.0, 2.0, 0.3)
+"""Of `kinesis.clock_margin`: what is short makes little good that is forgotten elsewhere."""
+THIN_RECORDS_MAX = 60
+"""Of one burst, beside trials."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -63,6 +69,11 @@ class Plan:
     odd: tuple[Odd, ...]
     faults: tuple[Fault, ...]
     ends_at: float
+    equals: tuple[Equal, ...] = ()
+    clock_margin_s: float = 2.0
+    date_ahead_s: float = 0.0
+    """Of the service: by how much the time that its answers tell is before that at which records arrive."""
+    ledger_retention_s: float = 8 * 86_400.0
 
     def share(self, stream: str) -> float:
         """Part of a stream's shards that is ours: the routes of a stream agree on it."""
@@ -72,12 +83,15 @@ class Plan:
 def plan_of(seed: int) -> Plan:
     """The plan of a seed."""
     chance = random.Random(f"{seed}/plan")
-    ends_at = chance.uniform(*RUN_S)
+    ends_at = CONTEST_RUN_S if is_contest(seed) else chance.uniform(*RUN_S)
     streams = {f"stream-{i}": chance.randint(1, 4) for i in range(chance.choice((1, 1, 1, 2)))}
     topics = tuple(_with_format(seed, topic) for topic in _topics(chance, streams))
-    replicas = chance.choice((1, 2, 2, 3))
+    replicas = chance.choice((2, 2, 3) if is_contest(seed) else (1, 2, 2, 3))
+    topics, equals, wrong = _trials(seed, topics, replicas, ends_at)
     away = _away(random.Random(f"{seed}/away"), topics, ends_at)
     ordinary = _piled(random.Random(f"{seed}/piled"), topics, _bursts(random.Random(f"{seed}/records"), topics, ends_at))
+    if equals:  # so that there is room for more of such runs
+        ordinary = [burst for burst in ordinary[::3] if len(burst.records) <= THIN_RECORDS_MAX]
     bursts = (*ordinary, *(burst for burst, _ in away))
     odds = tuple(odd_of(random.Random(f"{seed}/odd"), {topic.name: topic.partitions for topic in topics}, ends_at))
     return Plan(
@@ -95,9 +109,37 @@ def plan_of(seed: int) -> Plan:
         bursts=bursts,
         holes=tuple(_holes(random.Random(f"{seed}/holes"), topics, ends_at)),
         odd=odds,
-        faults=(*_faults(seed, topics, bursts, odds, replicas, ends_at), *(fault for _, fault in away)),
+        equals=equals,
+        faults=(*_faults(seed, topics, bursts, odds, replicas, ends_at), *(fault for _, fault in away), *wrong),
         ends_at=ends_at,
+        **_clocks(random.Random(f"{seed}/date")),
     )
+
+
+def _clocks(chance: random.Random) -> dict[str, float]:
+    """The times that the service tells, within what the configuration allows."""
+    margin_s = chance.choice(CLOCK_MARGINS_S)
+    ahead_s = 0.9 * margin_s * chance.uniform(-1, 1) if chance.random() < 0.5 else 0.0
+    return {"clock_margin_s": margin_s, "date_ahead_s": ahead_s}
+
+
+def _trials(
+    seed: int, topics: tuple[Topic, ...], replicas: int, ends_at: float
+) -> tuple[tuple[Topic, ...], tuple[Equal, ...], list[Fault]]:
+    """The trials of a run that has some, with routes that suit them."""
+    if not has_trials(seed):
+        return topics, (), []
+    chance = random.Random(f"{seed}/trials/what")
+    stream = topics[0].stream
+    chosen = [topic for i, topic in enumerate(topics) if i == 0 or (topic.stream == stream and chance.random() < 0.7)]
+    suited = {topic.name: topic._replace(route=unmarked(chance, topic.route)) for topic in chosen}
+    partitions = {name: topic.partitions for name, topic in suited.items()}
+    trials = trials_of(seed, chance, stream, partitions, replicas, ends_at)
+    faults = [Fault(*wrong) for trial in trials for wrong in trial.faults]
+    equals = sorted((equal for trial in trials for equal in trial.equals), key=lambda equal: equal.at)
+    routed = (suited.get(topic.name, topic) for topic in topics)
+    full = tuple(t if t.stream != stream else t._replace(route={**t.route, "shard_share": 1.0}) for t in routed)
+    return full, tuple(equals), faults
 
 
 def _distance(chance: random.Random) -> float:
@@ -219,7 +261,8 @@ def _faults(
         at = own.uniform(0.5, ends_at)
         if bursts and own.random() < 0.6:  # where much is going on; many need a moment until they show
             at = max(0.5, own.choices(bursts, weights)[0].at + own.uniform(-1.5, 1.0))
-        faults.append(Fault(at, kind, KINDS[kind](context)))
+        if not (kind in NO_TRIAL and has_trials(seed)):
+            faults.append(Fault(at, kind, KINDS[kind](context)))
     for i, odd in enumerate(odds):
         own = random.Random(f"{seed}/faults/odd/{i}")
         if own.random() < 0.3:
@@ -308,7 +351,9 @@ AWAY_PART = 0.1
 
 ANEW = ("topic_recreated", "stream_recreated")
 """Those after which whole partitions stand still: in few runs, or the others would find little to disturb."""
-ANEW_PART = 0.15
+ANEW_PART = 0.26
+NO_TRIAL = (*LEAD_TO_REPEATS, *ANEW, "records_deleted")
+"""After these it cannot be told how often something may be there: not in runs with trials."""
 
 KINDS: Mapping[str, Draw] = {
     "record_throttled": _of_kinesis(_SOME_S, probability=_OFTEN),

@@ -22,6 +22,7 @@ from tests.simulation.process import Process
 
 GROUP = "simulated"
 REQUEST_TIMEOUT_S = 1.5
+LEASE_S = 6.0
 LINES_KEPT = 400
 
 
@@ -32,25 +33,29 @@ class KeptTelemetry(Telemetry):
         self,
         process: Process,
         lines: deque[str],
-        on_repeats: Callable[[], None],
+        on_possible_duplicates: Callable[[float], None],
         on_assigned: Callable[[Process, list[str]], None],
     ) -> None:
-        """`on_repeats`: the replica says that what it has under way may be written again by somebody else. `on_assigned`: it
-        says that it was given these partitions."""
+        """`on_possible_duplicates`: the replica says that it writes records again that may be there. `on_assigned`: it says
+        that it was given these partitions."""
         super().__init__(CollectorRegistry())
-        self._on_repeats = on_repeats
+        self._on_possible_duplicates = on_possible_duplicates
         self._on_assigned = on_assigned
         self._process = process
         self._lines = lines
 
     def log(self, level: Literal["debug", "info", "warning", "error"], event: Event, **fields: object) -> None:
         """Keeps the line."""
-        if event in ("drain_incomplete", "partitions_lost") or fields.get("drained") is False:
-            self._on_repeats()
         if event == "partitions_assigned":
             self._on_assigned(self._process, cast(list[str], fields["partitions"]))
         shown = " ".join(f"{key}={value}" for key, value in fields.items())
         self._lines.append(f"{self._process.world.now:9.3f} {self._process.name} {level} {event} {shown}"[:400])
+
+    def count(self, name: str, amount: float, *labels: str) -> None:
+        """As the real one; and says what may be written twice."""
+        super().count(name, amount, *labels)
+        if name == "bridge_possible_duplicates_total":
+            self._on_possible_duplicates(amount)
 
 
 def settings_of(plan: Plan, instance: int) -> Settings:
@@ -60,21 +65,25 @@ def settings_of(plan: Plan, instance: int) -> Settings:
         kafka["session_timeout"] = f"{plan.session_timeout_s:.0f}s"
     if plan.static:
         kafka["group_instance_id"] = f"bridge-{instance}"
-    return parse_settings(
+    settings = parse_settings(
         {
             "name": GROUP,
             "kafka": kafka,
             "kinesis": {
                 "region": "eu-central-1",
                 "request_timeout": f"{REQUEST_TIMEOUT_S * 1000:.0f}ms",
+                "clock_margin": f"{plan.clock_margin_s * 1000:.0f}ms",
                 "requests_in_flight_max": plan.requests_in_flight_max,
                 "request_records_max": plan.request_records_max,
             },
             "buffer_bytes_max": f"{plan.buffer_bytes_max}B",
             "commit_interval": "500ms",
+            "lease": f"{LEASE_S:.0f}s",
             "routes": [{"topic": topic.name, "stream": topic.stream, **topic.route} for topic in plan.topics],
         }
     )
+    ledger = settings.ledger.model_copy(update={"retention": plan.ledger_retention_s})  # shorter than may be configured
+    return settings.model_copy(update={"ledger": ledger})
 
 
 class Replica:
@@ -93,7 +102,7 @@ class Replica:
         self.number = number
         self.buried: list[Process] = []
         self.unexpected: list[str] = []
-        self.telemetry_repeats = False
+        self.possible_duplicates = 0.0
         self._plan = plan
         self._kinesis = kinesis
         self._kafka = kafka
@@ -106,7 +115,7 @@ class Replica:
         """A new process."""
         self._starts += 1
         self.process = Process(self._kinesis.world, f"r{self.number}.{self._starts}")
-        self.telemetry = KeptTelemetry(self.process, self._lines, self._may_repeat, self._on_assigned)
+        self.telemetry = KeptTelemetry(self.process, self._lines, self._may_be_twice, self._on_assigned)
         self.http = SimHttp(self._kinesis, self.process, REQUEST_TIMEOUT_S)
         self.client = SimKinesisClient(self._kinesis, self.process)
         self.forward: ForwardLine | None = None
@@ -120,7 +129,7 @@ class Replica:
         settings = settings_of(self._plan, self.number)
         kafka = self._kafka(process)
         admin = KafkaAdmin(kafka)
-        sink = KinesisSink(self.http, SimCredentials(), "eu-central-1", URL)  # type: ignore[arg-type]
+        sink = KinesisSink(self.http, SimCredentials(), "eu-central-1", URL, process)  # type: ignore[arg-type]
         kinesis = bootstrap.KinesisClients(sink, KinesisShardDirectory(self.client), self.client, URL)
         drain_timeout_s = await bootstrap.drain_timeout(settings, admin)
         machine = bootstrap.Machine(process, process.threading, process.name)
@@ -143,14 +152,13 @@ class Replica:
 
         self._kinesis.world.call_later(seconds, start)
 
-    def _may_repeat(self) -> None:
-        self.telemetry_repeats = True
+    def _may_be_twice(self, records: float) -> None:
+        self.possible_duplicates += records
 
     def crash(self, again_after: float) -> None:
         """Killed now."""
         if self.process.alive:
             self.process.abandon()
-            self._may_repeat()
             self._again(self.process, again_after)
 
     def terminate(self, again_after: float) -> None:
@@ -158,7 +166,6 @@ class Replica:
         process = self.process
         process.signal(15)
         if not process.alive:
-            self._may_repeat()
             self._again(process, again_after)
         self._kinesis.world.call_later(60.0, lambda: self.crash(again_after) if self.process is process else None)
 

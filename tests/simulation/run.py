@@ -9,20 +9,20 @@ from typing import Any
 from pybase64 import b64decode
 
 from bridge.core.quotas import MIB
+from bridge.core.topics import own_topics
 from tests.simulation.anew import Anew
 from tests.simulation.faults import APPLY
 from tests.simulation.kafka.clients import SimKafkaClients
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kinesis import Kinesis
-from tests.simulation.laws import LEAD_TO_REPEATS, Broken, Laws, Origin, origin_of, records_in, value_of
-from tests.simulation.ledgered import TOPIC as LEDGER
+from tests.simulation.laws import EQUAL, LEAD_TO_REPEATS, Broken, Laws, Origin, equal_of, origin_of, records_in, value_of
 from tests.simulation.ledgered import LedgerTopic
 from tests.simulation.odd_records import Odd, content_of, fate_of, reason_of
-from tests.simulation.parked import TOPIC as DEAD_LETTERS
 from tests.simulation.parked import DeadLetterTopic
 from tests.simulation.plan import OF_CLUSTER, Fault, Plan
 from tests.simulation.process import Process
 from tests.simulation.replica import GROUP, LINES_KEPT, Replica
+from tests.simulation.trials import Equal
 from tests.simulation.world import SpinningError, World
 
 SETTLE_S = 240.0
@@ -52,6 +52,7 @@ class Run:
         self.world = World(plan.seed)
         self.kinesis = Kinesis(self.world)
         self.kinesis.distance_s = plan.distance_s
+        self.kinesis.date_ahead_s = plan.date_ahead_s
         self.lines: deque[str] = deque(maxlen=LINES_KEPT)
         self.injected: Counter[str] = Counter()
         self.laws = Laws(self.kinesis)
@@ -86,6 +87,8 @@ class Run:
         self.cluster.on_commit_stored.append(self._committed)
         for burst in self.plan.bursts:
             self.world.call_at(burst.at, partial(self._produce, burst.topic, burst.records))
+        for equal in self.plan.equals:
+            self.world.call_at(equal.at, partial(self._produce_equal, equal))
         for odd in self.plan.odd:
             self.world.call_at(odd.at, partial(self._produce_odd, odd))
         for at, name, number, count in self.plan.holes:
@@ -106,8 +109,17 @@ class Run:
             lane = _lane(topic.route, key, offset)
             called = self.anew.name_of(name)
             value = value_of(Origin(called, partition, offset), lane, padding)
-            self.cluster.produce(name, partition, [(key, value)], int(self.world.wall() * 1000))
-            self._offsets.setdefault((called, partition), []).append(offset)
+            self._append((name, partition), offset, key, value)
+
+    def _produce_equal(self, equal: Equal) -> None:
+        """Records that nothing tells apart: the laws count them."""
+        for name, partition, kind in equal.places:
+            called = equal_of(equal.key, kind)
+            offset = self.end_of((name, partition))
+            self.laws.equals[Origin(name, partition, offset)] = called
+            self.laws.produced[called] += 1
+            value = value_of(called, equal.key.decode(), 0)
+            self._append((name, partition), offset, equal.key, value)
 
     def _produce_odd(self, odd: Odd) -> None:
         """A record that does not fit. What the configuration says becomes of it, the laws are told."""
@@ -116,8 +128,7 @@ class Run:
         origin = Origin(called, odd.partition, offset)
         lane = "partition" if route["ordering"] == "partition" else f"odd {odd.kind}"
         key, value = content_of(odd.kind, "/".join(map(str, origin)), value_of(origin, lane, 0))
-        self.cluster.produce(odd.topic, odd.partition, [(key, value)], int(self.world.wall() * 1000))
-        self._offsets.setdefault((called, odd.partition), []).append(offset)
+        self._append((odd.topic, odd.partition), offset, key, value)
         self.injected[f"odd_{odd.kind}"] += 1
         fate = fate_of(odd.kind, route)
         by_key = route["partition_key"] == "key" and not route["carry_origin"]
@@ -129,6 +140,11 @@ class Run:
             self.anew.stops.setdefault((odd.topic, odd.partition), {})[offset] = reason_of(odd.kind)
         if fate == "park":
             self.dead_letters.expect(Origin(odd.topic, odd.partition, offset), origin, (key, value))
+
+    def _append(self, place: tuple[str, int], offset: int, key: bytes | None, value: bytes | None) -> None:
+        """One record, which gets this offset."""
+        self.cluster.produce(*place, [(key, value)], int(self.world.wall() * 1000))
+        self._offsets.setdefault((self.anew.name_of(place[0]), place[1]), []).append(offset)
 
     def _inject(self, fault: Fault) -> None:
         if self.world.now < self.plan.ends_at:
@@ -166,7 +182,8 @@ class Run:
         for record in members["Records"]:
             data = b64decode(record["Data"])
             for origin in filter(None, records_in(data, record["PartitionKey"])):
-                self.ledger.sent(process.name, origin, self.anew.happened)
+                if not origin.topic.startswith(EQUAL):
+                    self.ledger.sent(process.name, origin, self.anew.happened)
             found = origin_of(data)
             if found and self.anew.sent_though_halted(process, found[0].topic, found[0].partition):
                 self.laws.breaks("halted", f"{process.name} sends {found[0]}, and says that its partition stands still")
@@ -188,11 +205,17 @@ class Run:
         checked = self._checked.get((called, partition), 0)
         offsets = self._offsets.get((called, partition), [])
         below = [o for o in offsets if checked <= o < offset]
-        self.laws.committed(called, partition, below, offset)
         self.ledger.look()
+        self.laws.committed(called, partition, below, offset, self._was_found)
         if missing := [o for o in below if Origin(topic, partition, o) not in self.ledger.entries]:
             self.laws.breaks("L5", f"{topic}-{partition} is committed up to {offset}, and the ledger has nothing of {missing[0]}")
         self._checked[called, partition] = max(checked, offset)
+
+    def _was_found(self, origin: Origin) -> bool:
+        """Whether a record is there, and in the ledger. What the service itself alters or moves we may not see."""
+        altered = any(self.kinesis.model.traffic.faults[kind] for kind in LEAD_TO_REPEATS)
+        is_there = self.laws.stored[origin] > 0 or altered
+        return is_there and Origin(origin.topic.partition("~")[0], *origin[1:]) in self.ledger.entries
 
     def _has(self, member_id: str) -> set[tuple[str, int]]:
         """What a member was given, or has not given up yet."""
@@ -200,6 +223,7 @@ class Run:
         return set() if member is None else member.owned | getattr(member, "assignment", set())
 
     def _watch(self) -> None:
+        self.cluster.expire()
         self.anew.watch(getattr(self, "replicas", ()))
         for replica in self.replicas if self.world.now else ():
             if replica.process.alive:
@@ -230,9 +254,9 @@ class Run:
         for replica in self.replicas:
             for process in (*replica.buried, replica.process):
                 process.bury()
-        stored = self.laws.stored
-        duplicates = sum(stored.values()) - len(stored)
-        return Outcome(broken, self._all_injected(), len(stored), duplicates, ended_at, list(self.lines))
+        twice = self.laws.too_many().total()
+        stored = self.laws.stored.total() - twice
+        return Outcome(broken, self._all_injected(), stored, twice, ended_at, list(self.lines))
 
     def _all_injected(self) -> Counter[str]:
         """Also what the embedded Kinesis and the cluster have counted themselves."""
@@ -240,11 +264,15 @@ class Run:
         return self.injected + self.kinesis.model.traffic.faults + of_cluster
 
     def _judge_duplicates(self) -> None:
-        """Where nothing went wrong that may lead to a second attempt of what is stored, nothing is written twice."""
-        twice = [origin for origin, count in self.laws.stored.items() if count > 1]
-        happened = self._all_injected() + self.cluster.counts
-        if twice and not any(happened[kind] for kind in LEAD_TO_REPEATS) and not any(r.telemetry_repeats for r in self.replicas):
-            self.laws.breaks("L3", f"{twice[0]} was written {self.laws.stored[twice[0]]} times, and nothing explains it")
+        """Nothing is written twice, but what the service itself repeats or alters, and what a process has named and counted."""
+        twice = self.laws.too_many()
+        happened = self._all_injected()
+        may = self.anew.happened or any(happened[kind] for kind in LEAD_TO_REPEATS)
+        named = sum(replica.possible_duplicates for replica in self.replicas)
+        if twice.total() > named and not may:
+            self.laws.breaks(
+                "L3", f"{twice.total()} records were written twice, {named} are named; the first is {next(iter(twice))}"
+            )
 
     def _faults_off(self) -> None:
         self.kinesis_faults.clear()
@@ -264,7 +292,7 @@ class Run:
     def _behind(self) -> Iterable[tuple[str, int, int, int]]:
         committed = self.cluster.committed(GROUP)
         for place, log in self.cluster.logs.items():
-            if place[0] not in (DEAD_LETTERS, LEDGER) and not self.anew.is_settled(place, self.replicas):
+            if place[0] not in own_topics(GROUP) and not self.anew.is_settled(place, self.replicas):
                 yield *place, committed[place].offset if place in committed else 0, log.end
 
     def _missing(self) -> str:

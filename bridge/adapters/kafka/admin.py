@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -16,11 +15,7 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    ConfigResource,
-    OffsetSpec,
-    ResourceType,
-)
+from confluent_kafka.admin import ConfigResource, OffsetSpec, ResourceType  # type: ignore[attr-defined]
 
 from bridge.adapters.kafka.clients import KafkaClients, WatchedAdmin
 from bridge.core.delivery.commit_metadata import CommitPoint
@@ -78,7 +73,21 @@ class KafkaAdmin:
         if not partitions:
             await self._reach()
             return {}
-        specs = _specs(dict.fromkeys(partitions, LATEST))
+        return await self._offsets(dict.fromkeys(partitions, LATEST))
+
+    async def offsets_at(self, times: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        """The first offset of each partition with this timestamp (milliseconds) or a later one, else its end, as it was before;
+        unknown ones are left out. Raises UnavailableError."""
+        ends = await self._offsets(dict.fromkeys(times, LATEST))
+        found = await self._offsets(times)
+        beyond = [partition for partition in found.keys() & ends.keys() if found[partition] < 0]
+        any_time = await self._offsets(dict.fromkeys(beyond, 0)) if beyond else {}
+        for partition in beyond:  # a broker that finds nothing of any time does not look at it, as the embedded one
+            found[partition] = ends[partition] if any_time.get(partition, -1) >= 0 else 0
+        return {partition: offset for partition, offset in found.items() if partition in ends}
+
+    async def _offsets(self, starts: Mapping[Partition, Start]) -> dict[Partition, int]:
+        specs = _specs(starts)
         asked = await self._all(lambda client: client.list_offsets(specs, **_committed_only()))
         if any(map(_has_moved, asked.values())):
             await asyncio.to_thread(self._admin.metadata, TIMEOUT_S)
@@ -134,15 +143,20 @@ class KafkaAdmin:
 
     async def committed(self, group: str, partitions: Collection[Partition]) -> dict[Partition, CommitPoint]:
         """Committed offsets (next to read) with their metadata, of those partitions that have one. Raises UnavailableError."""
-        request = ConsumerGroupTopicPartitions(group, [TopicPartition(p.topic, p.number) for p in partitions] or None)
-        answer = (await self._all(lambda client: client.list_consumer_group_offsets([request], request_timeout=TIMEOUT_S)))[group]
-        if isinstance(answer, KafkaException):
-            raise _kind(answer)(f"offsets of group {group}: {answer.args[0].str()}")
-        return {
-            Partition(p.topic, p.partition): CommitPoint(p.offset, p.metadata or "")
-            for p in answer.topic_partitions
-            if p.offset >= 0 and p.error is None
-        }
+        try:
+            answers = await asyncio.to_thread(self._committed, group, partitions) if partitions else []
+        except KafkaException as error:
+            raise _kind(error)(f"offsets of group {group}: {error.args[0].str()}") from error
+        known = [answer for answer in answers if answer.offset >= 0 and answer.error is None]
+        return {Partition(p.topic, p.partition): CommitPoint(p.offset, p.metadata or "") for p in known}
+
+    def _committed(self, group: str, partitions: Collection[Partition]) -> list[TopicPartition]:
+        """By a consumer that does not join: librdkafka's admin client ends the process where a coordinator is not ready."""
+        consumer = self._clients.consumer({"group.id": group, "enable.auto.commit": False})
+        try:
+            return consumer.committed([TopicPartition(p.topic, p.number) for p in partitions], TIMEOUT_S)
+        finally:
+            consumer.close()
 
     async def members(self, group: str) -> list[GroupMember]:
         """Members of a group. Raises UnavailableError, also where the broker cannot describe groups."""

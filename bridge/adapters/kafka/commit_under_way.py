@@ -1,7 +1,7 @@
 """One offset commit between its request and its answer."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from confluent_kafka import KafkaError, TopicPartition
 
@@ -9,29 +9,49 @@ from bridge.core.records import Partition
 
 
 class CommitUnderWay:
-    """Made and settled in the consumer's thread; the event loop waits for `answer`: reasons by refused partition."""
+    """Made on the event loop, which waits for `answer`: reasons by refused partition; sent and settled in the consumer's thread.
+
+    `on_late` hears of its partitions, on the event loop, when it ends after nobody waited any more.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        answer: "asyncio.Future[Mapping[Partition, str]]",
-        offsets: Sequence[TopicPartition],
+        partitions: Collection[Partition],
+        on_late: Callable[[Collection[Partition]], None],
     ) -> None:
         self._loop = loop
-        self._answer = answer
-        self._offsets = {(o.topic, o.partition): o.offset for o in offsets}
+        self.answer: asyncio.Future[Mapping[Partition, str]] = loop.create_future()
+        self._partitions = partitions
+        self._on_late = on_late
+        self._said: Mapping[tuple[str, int], tuple[int, str]] = {}
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether nobody waits any more."""
+        return self.answer.done()
+
+    def sends(self, offsets: Sequence[TopicPartition]) -> None:
+        """These are being committed, of those that are still ours."""
+        self._said = _said_of(offsets)
 
     def is_answered_by(self, results: Sequence[TopicPartition]) -> bool:
-        """Whether these results are of this commit; without any, the error is of the one that was asked last."""
-        return not results or {(r.topic, r.partition): r.offset for r in results} == self._offsets
+        """Whether these results are of this commit, or of one that said the same."""
+        return _said_of(results) == self._said
 
     def settle(self, error: KafkaError | None, results: Sequence[TopicPartition]) -> None:
         """Tells the event loop; an error without partitions is that of all of them."""
         refused = {Partition(r.topic, r.partition): r.error.str() for r in results if r.error is not None}
         if error is not None and not refused:
-            refused = {Partition(topic, number): error.str() for topic, number in self._offsets}
+            refused = {Partition(topic, number): error.str() for topic, number in self._said}
         self._loop.call_soon_threadsafe(self._tell, refused)
 
     def _tell(self, refused: Mapping[Partition, str]) -> None:
-        if not self._answer.done():  # else nobody waits any more
-            self._answer.set_result(refused)
+        if self.is_given_up:
+            self._on_late(self._partitions)
+        else:
+            self.answer.set_result(refused)
+
+
+def _said_of(offsets: Sequence[TopicPartition]) -> Mapping[tuple[str, int], tuple[int, str]]:
+    return {(o.topic, o.partition): (o.offset, o.metadata or "") for o in offsets}

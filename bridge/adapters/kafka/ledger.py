@@ -14,10 +14,10 @@ from bridge.adapters.kafka.producing import Outgoing
 from bridge.adapters.kafka.threads import Threads
 from bridge.adapters.kafka.topic_reader import TopicReader
 from bridge.adapters.kafka.topic_writer import TopicWriter, WrittenTopic
-from bridge.adapters.kafka.topics import LOOK_AGAIN_S, KafkaTopics
+from bridge.adapters.kafka.topics import KafkaTopics
 from bridge.core.errors import RefusedError, UnavailableError
+from bridge.core.proof.ledger_layout import LedgerMessage
 from bridge.core.topics import TopicDefinition
-from bridge.ports import LedgerMessage
 
 DELIVERY_S = 5.0
 WRITE_S = 6.0
@@ -55,20 +55,16 @@ class KafkaLedger:
         return offsets
 
     async def ends(self) -> Mapping[int, int]:
-        """See `Ledger`. Partitions that were just made, or change their leader, have none to tell for a moment."""
-        found: dict[int, int] = {}
+        """See `Ledger`."""
+        return await self._reader.every_end(self._slots, ENDS_S)
+
+    async def offsets_at(self, wall_ms: int) -> Mapping[int, int]:
+        """See `Ledger`."""
         try:
             async with asyncio.timeout(ENDS_S):
-                found = await self._reader.ends(self._slots)
-                while missing := self._slots - found.keys():
-                    await asyncio.sleep(LOOK_AGAIN_S)
-                    found |= await self._reader.ends(missing)
+                return await self._reader.offsets_at(self._slots, wall_ms)
         except TimeoutError:
-            slot = min(self._slots - found.keys())
-            raise UnavailableError(
-                f"topic {self._definition.name}: Kafka has not told the end of partition {slot} in time"
-            ) from None
-        return found
+            raise UnavailableError(f"topic {self._definition.name}: Kafka has not told offsets by time in {ENDS_S:g} s") from None
 
     async def read(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[Sequence[LedgerMessage]]:
         """See `Ledger`."""

@@ -16,6 +16,9 @@ READING: dict[str, Any] = {
     "topic.metadata.refresh.interval.ms": 10_000,
 }
 """Tuning, which the configuration may change."""
+HEARTBEAT_MS = 3000
+"""The client library's default, which it keeps also where a session is shorter: a member would leave between two heartbeats."""
+HEARTBEATS_IN_A_SESSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,13 @@ class Membership:
     protocol: str
     session_timeout_s: float
     instance_id: str | None = None
+
+    def tuning(self) -> dict[str, Any]:
+        """What the configuration may change."""
+        if self.protocol != "classic":
+            return READING
+        longest_ms = int(self.session_timeout_s * 1000) // HEARTBEATS_IN_A_SESSION
+        return {**READING, "heartbeat.interval.ms": min(HEARTBEAT_MS, longest_ms)}
 
     def properties(self) -> dict[str, Any]:
         """What the bridge must own: what is committed, and where reading begins."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition
-from bridge.ports import Source, SourceEvent, SourceTrouble
+from bridge.ports import AssignedPartition, Source, SourceEvent, SourceTrouble
 
 RETRY_S = 2.0
 TROUBLE = "security"
@@ -51,6 +51,11 @@ class OpeningSource:
         """See `Source`."""
         if self._source is not None:
             self._source.resume(partitions)
+
+    def again(self, assigned: AssignedPartition) -> None:
+        """See `Source`."""
+        if self._source is not None:
+            self._source.again(assigned)
 
     async def commit(self, points: Mapping[Partition, CommitPoint]) -> Mapping[Partition, str]:
         """See `Source`. Nothing is assigned before it is open."""

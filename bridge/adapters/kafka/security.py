@@ -16,8 +16,9 @@ PROBE_TIMEOUT_S = 3.0
 PROBE_PAUSE_S = 5.0
 """Between two looks at a certificate: a client that is refused connects many times a second."""
 
-HANDSHAKE_LOST = "mechanism handshake failed: Local: "
-"""A connection that ended before the broker said anything about the login. librdkafka calls that a refusal."""
+HANDSHAKES_LOST = ("mechanism handshake failed: Local: ", "Request not valid in current SASL state")
+"""A connection that ended before the broker said anything about the login, or on which it awaited none, such as a renewal that
+came too late. librdkafka calls both a refusal; it connects again."""
 
 _PLACE = re.compile(r"(?:[a-z_]+://)?(?P<host>\[[0-9a-fA-F:]+\]|[^\s:/]+):(?P<port>\d+)/")
 _STATE = re.compile(r" \(after \d+ms in state [A-Z_]+\)")
@@ -69,9 +70,9 @@ class Explanations:
             return KafkaError(KafkaError._SSL, self._with_broker(found, text))
         if found := self._login(error, text, token_problem):
             return KafkaError(KafkaError._AUTHENTICATION, self._with_broker(found, text))
-        if error.code() == KafkaError._TRANSPORT or HANDSHAKE_LOST in text:
+        if error.code() == KafkaError._TRANSPORT or _is_lost(text):
             self._lost_at = time.monotonic()
-        if HANDSHAKE_LOST in text:
+        if _is_lost(text):
             return KafkaError(KafkaError._TRANSPORT, text)
         if error.code() == KafkaError._ALL_BROKERS_DOWN and time.monotonic() - self._lost_at > PROBE_PAUSE_S:
             return KafkaError(error.code(), f"{text}: they hang up without a word; {self._other_protocol()}")
@@ -124,7 +125,7 @@ class Explanations:
         )
 
     def _login(self, error: KafkaError, text: str, token_problem: str | None) -> str | None:
-        if error.code() not in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED) or HANDSHAKE_LOST in text:
+        if error.code() not in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED) or _is_lost(text):
             return None
         security = self._security
         if token_problem is not None:
@@ -180,3 +181,7 @@ def certificate_problem(host: str, port: int, ca_file: str | None) -> str | None
 def _words(text: str) -> str:
     """librdkafka's own words, without the place before and the state behind."""
     return _STATE.sub("", _PLACE.sub("", text, count=1).partition(": ")[2] or text)
+
+
+def _is_lost(text: str) -> bool:
+    return any(lost in text for lost in HANDSHAKES_LOST)

@@ -9,7 +9,6 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -17,8 +16,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from bridge.adapters.kafka.columns import events_of, is_record_or_end
 from bridge.adapters.kafka.commit_under_way import CommitUnderWay
 from bridge.adapters.kafka.handover import Handover
-from bridge.adapters.kafka.topic_ids import TopicIds, ids_beside
-from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
+from bridge.adapters.kafka.topic_ids import TopicIds, ids_beside, slices_beside, unreadable_beside
+from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, encode
 from bridge.core.delivery.lanes import ROW_BYTES
 from bridge.core.errors import UnavailableError
 from bridge.core.records import Partition, SourceBatch
@@ -63,7 +62,7 @@ class KafkaSource:
         self._rewind: set[tuple[str, int]] = set()
         self._record_bytes = 1024.0
         self._fatal: str | None = None  # what the client said before it stopped for good
-        self._commit_under_way: CommitUnderWay | None = None
+        self._commits: list[CommitUnderWay] = []  # without an answer, in the order in which they were sent
         self._loop = handover.loop  # that of the events; the client may be made in a thread of its own
         self._closing = threading.Event()
         self._thread = handover.threads.thread(self._run, "kafka-consumer")
@@ -88,13 +87,17 @@ class KafkaSource:
         """See `Source`."""
         self._commands.append(lambda: self._consumer.resume(self._still_assigned(partitions)))
 
+    def again(self, assigned: AssignedPartition) -> None:
+        """See `Source`."""
+        self._commands.append(lambda: self._again(assigned))
+
     async def commit(self, points: Mapping[Partition, CommitPoint], timeout_s: float = 10.0) -> Mapping[Partition, str]:
         """See `Source`. One commit is under way at a time."""
-        answer: asyncio.Future[Mapping[Partition, str]] = self._loop.create_future()
-        self._commands.append(lambda: self._commit(points, answer))
+        commit = CommitUnderWay(self._loop, points.keys(), lambda late: self._handover.put([CommittedLate(list(late))]))
+        self._commands.append(lambda: self._commit(points, commit))
         try:
             async with asyncio.timeout(timeout_s):
-                return await answer
+                return await commit.answer
         except TimeoutError as error:
             raise UnavailableError(f"no answer to an offset commit within {timeout_s:g} s") from error
 
@@ -114,7 +117,7 @@ class KafkaSource:
             while not self._closing.is_set():
                 self.step()
         except KafkaException as error:
-            self._handover.put([SourceTrouble(error.args[0].name(), f"the consumer ended: {error.args[0].str()}")])
+            self._tell(error, "the consumer ended: ")
         finally:
             self._closing.set()  # nothing is drained any more
             self._consumer.close()
@@ -131,16 +134,19 @@ class KafkaSource:
         first = self._consumer.poll(POLL_S)
         if first is None:
             return
-        count = int(max(1, min(BATCH_RECORDS_MAX, BATCH_BYTES / (self._record_bytes + ROW_BYTES))))
+        size = max(self._record_bytes, len(first.value() or b"")) + ROW_BYTES  # large ones may come first of all
+        count = int(max(1, min(BATCH_RECORDS_MAX, BATCH_BYTES / size)))
         events = events_of(self._ours([first, *self._consumer.consume(count, GATHER_S)]))
         self._learn_size(events)
         self._say(events)
 
     def _say(self, events: Sequence[SourceEvent]) -> None:
         """Hands over; a fatal error, such as of our instance id while its last member's session goes on, ends the client."""
-        fatal = [event.message for event in events if isinstance(event, SourceTrouble) and event.code == FATAL]
-        self._fatal = fatal[0] if fatal else self._fatal
+        self._fatal = next((e.message for e in events if isinstance(e, SourceTrouble) and e.code == FATAL), self._fatal)
         self._handover.put(events)
+
+    def _tell(self, error: KafkaException, what: str = "") -> None:
+        self._handover.put([SourceTrouble(error.args[0].name(), what + error.args[0].str())])
 
     def _learn_size(self, events: Iterable[SourceEvent]) -> None:
         for event in events:
@@ -154,8 +160,15 @@ class KafkaSource:
             try:
                 command()
             except KafkaException as error:  # the assignment changed meanwhile; its events say how
-                self._handover.put([SourceTrouble(error.args[0].name(), error.args[0].str())])
+                self._tell(error)
         self._seek_back()
+
+    def _again(self, assigned: AssignedPartition) -> None:
+        """What was handed over stands before the event; what is fetched by now is dropped until the client has gone back."""
+        if (place := (assigned.partition.topic, assigned.partition.number)) in self._assigned:
+            self._assigned[place] = assigned.offset
+            self._rewind.add(place)
+            self._handover.put([Assigned([assigned])])
 
     def _ours(self, messages: list[Message]) -> list[Message]:
         """Records of a partition that changed hands during the call may be of the assignment before: read them again.
@@ -167,8 +180,7 @@ class KafkaSource:
             return messages
         certain = []
         for message in messages:
-            place: Any = (message.topic(), message.partition())
-            if place not in changed or not is_record_or_end(message):
+            if (place := (message.topic(), message.partition())) not in changed or not is_record_or_end(message):
                 certain.append(message)
             elif place in self._assigned:
                 self._rewind.add(place)
@@ -190,7 +202,7 @@ class KafkaSource:
             assigned = self._positions(consumer, partitions)
         except KafkaException as error:
             # Without positions nothing may be read. The members that know them will be asked again after a rejoin.
-            self._handover.put([SourceTrouble(error.args[0].name(), f"no positions for an assignment: {error.args[0].str()}")])
+            self._tell(error, "no positions for an assignment: ")
             raise
         for entry in assigned:
             place = (entry.partition.topic, entry.partition.number)
@@ -203,14 +215,14 @@ class KafkaSource:
         committed = self._committed_of_topics(consumer, {p.topic for p in partitions})
         ours = [Partition(p.topic, p.partition) for p in partitions]
         topics = {p.topic for p in partitions}
-        slices = {topic: _slices(topic, committed) for topic in topics}
-        ids = self._topic_ids.of(ids_beside(committed))
+        slices = {topic: slices_beside(topic, committed) for topic in topics}
+        ids, unreadable = self._topic_ids.of(ids_beside(committed)), unreadable_beside(committed)
         fresh = [partition for partition in ours if committed[partition].offset < 0]
         grown = [partition for partition in fresh if partition.number >= slices[partition.topic]]
         start = dict(self._start_offsets([p for p in fresh if p not in grown], grown)) if fresh else {}
         begun = {topic: encode(CommitMetadata(slices[topic], topic_id=ids[topic].begun)) for topic in topics}
-        points = {p: CommitPoint(offset, begun[p.topic]) for p, offset in start.items()}
-        self._commit_now(consumer, points)
+        points = {p: CommitPoint(offset, unreadable.get(p.topic, begun[p.topic])) for p, offset in start.items()}
+        self._commit_now(consumer, {p: point for p, point in points.items() if p.topic not in unreadable})
         points |= {p: CommitPoint(committed[p].offset, committed[p].metadata or "") for p in ours if p not in points}
         return [AssignedPartition(p, *points[p], slices[p.topic], ids[p.topic].now) for p in ours]
 
@@ -227,13 +239,14 @@ class KafkaSource:
         return {Partition(answer.topic, answer.partition): answer for answer in answers}
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        drain = self._handover.drain()
-        ours = [Partition(p.topic, p.partition) for p in partitions]
         if not self._closing.is_set():
-            self._handover.put([Revoking(ours, drain.complete)])
+            drain = self._handover.drain()
+            self._handover.put([Revoking([Partition(p.topic, p.partition) for p in partitions], drain.complete)])
             points = self._handover.wait_for(drain, self._drain_timeout_s) or {}
-            with suppress(KafkaException):  # then it stays uncommitted, and the next owner reads it again
+            try:
                 self._commit_now(consumer, points)
+            except KafkaException as error:  # then it stays uncommitted, and the next owner begins with what was before it
+                self._tell(error, f"not committed at revocation: {', '.join(map(str, points))}: ")
         self._forget(partitions)
         consumer.incremental_unassign(partitions)
 
@@ -254,25 +267,26 @@ class KafkaSource:
 
     # -- commits
 
-    def _commit(self, points: Mapping[Partition, CommitPoint], answer: "asyncio.Future[Mapping[Partition, str]]") -> None:
+    def _commit(self, points: Mapping[Partition, CommitPoint], commit: CommitUnderWay) -> None:
         offsets = _offsets({p: point for p, point in points.items() if (p.topic, p.number) in self._assigned})
-        commit = CommitUnderWay(self._loop, answer, offsets)
-        if not offsets:
+        commit.sends(offsets)
+        if not offsets or commit.is_given_up:
             commit.settle(None, [])
             return
-        self._commit_under_way = commit
+        self._commits.append(commit)
         try:
             self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
-            self._on_commit(error.args[0], offsets)
+            self._commits.remove(commit)
+            commit.settle(error.args[0], offsets)
 
     def _on_commit(self, error: KafkaError | None, results: list[TopicPartition]) -> None:
-        commit = self._commit_under_way
-        if commit is not None and commit.is_answered_by(results):
-            self._commit_under_way = None
-            commit.settle(error, results)
-        else:  # the client repeats what a broker did not answer, even behind a later commit
-            self._handover.put([CommittedLate([Partition(result.topic, result.partition) for result in results])])
+        """The client repeats what a broker did not answer, even behind a later commit. Of two that said the same the one
+        that was sent first counts as answered. An error without partitions is of the one that was sent last."""
+        answered = [commit for commit in self._commits if commit.is_answered_by(results)] if results else self._commits[-1:]
+        if answered:
+            self._commits.remove(answered[0])
+            answered[0].settle(error, results)
 
     def _on_error(self, error: KafkaError) -> None:
         self._say([SourceTrouble(error.name(), error.str())])
@@ -283,10 +297,3 @@ class KafkaSource:
 
 def _offsets(points: Mapping[Partition, CommitPoint]) -> list[TopicPartition]:
     return [TopicPartition(p.topic, p.number, point.offset, point.metadata) for p, point in points.items()]
-
-
-def _slices(topic: str, committed: Mapping[Partition, TopicPartition]) -> int:
-    """N: what an earlier commit of this topic says, else its number of partitions now."""
-    of_topic = [answer for partition, answer in committed.items() if partition.topic == topic]
-    known = [n for answer in of_topic if (n := decode(answer.metadata).slices) is not None]
-    return min(known, default=len(of_topic))

@@ -51,3 +51,16 @@ def ids_beside(committed: Mapping[Partition, TopicPartition]) -> dict[str, list[
     for partition, answer in committed.items():
         ids.setdefault(partition.topic, []).append(decode(answer.metadata).topic_id)
     return ids
+
+
+def unreadable_beside(committed: Mapping[Partition, TopicPartition]) -> dict[str, str]:
+    """Topics beside whose committed offsets something stands that cannot be read, with one such text: N of
+    `partition_key: partition` may be in it, so that nothing can be begun for their other partitions."""
+    return {p.topic: answer.metadata or "" for p, answer in committed.items() if decode(answer.metadata).unreadable is not None}
+
+
+def slices_beside(topic: str, committed: Mapping[Partition, TopicPartition]) -> int:
+    """N: what an earlier commit of this topic says, else its number of partitions now."""
+    of_topic = [answer for partition, answer in committed.items() if partition.topic == topic]
+    known = [n for answer in of_topic if (n := decode(answer.metadata).slices) is not None]
+    return min(known, default=len(of_topic))

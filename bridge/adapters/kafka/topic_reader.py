@@ -1,4 +1,4 @@
-"""Reads one of the bridge's own topics from given offsets to given ends, with a consumer that joins no group."""
+"""Reads one topic from given offsets to given ends, with a consumer that joins no group."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -13,6 +13,7 @@ from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import Partition
 
 WAIT_S = 0.5
+LOOK_AGAIN_S = 0.2
 SILENCE_S = 20.0
 """So long nothing may come while something is still missing."""
 READING: dict[str, Any] = {"queued.max.messages.kbytes": 16 * 1024, "fetch.message.max.bytes": 1024 * 1024}
@@ -46,8 +47,34 @@ class TopicReader:
         found = await self.admin.end_offsets([Partition(self.topic, number) for number in numbers])
         return {partition.number: end for partition, end in found.items()}
 
+    async def offsets_at(self, numbers: set[int], wall_ms: int) -> dict[int, int]:
+        """The first offset in each of these partitions with this timestamp or a later one, else its end. Raises
+        UnavailableError, also where Kafka does not tell all of them."""
+        found = await self.admin.offsets_at({Partition(self.topic, number): wall_ms for number in numbers})
+        if missing := numbers - {partition.number for partition in found}:
+            raise UnavailableError(f"topic {self.topic}: Kafka does not tell offsets by time of partition {min(missing)}")
+        return {partition.number: offset for partition, offset in found.items()}
+
+    async def every_end(self, numbers: set[int], within_s: float) -> dict[int, int]:
+        """End offsets of all these partitions. Those that were just made, or change their leader, have none for a moment.
+
+        Raises UnavailableError.
+        """
+        found: dict[int, int] = {}
+        try:
+            async with asyncio.timeout(within_s):
+                found = await self.ends(numbers)
+                while missing := numbers - found.keys():
+                    await asyncio.sleep(LOOK_AGAIN_S)
+                    found |= await self.ends(missing)
+        except TimeoutError:
+            number = min(numbers - found.keys())
+            raise UnavailableError(f"topic {self.topic}: Kafka has not told the end of partition {number} in time") from None
+        return found
+
     async def read(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> AsyncGenerator[Sequence[Message], None]:
         """The partitions of `begins`, each in its order, from its begin, or where retention has left it later, up to its end.
+        What the client hands over twice is given once.
 
         Raises UnavailableError, also where a partition turns out to end below its end; RefusedError where it may not be read.
         """
@@ -58,10 +85,10 @@ class TopicReader:
         now = asyncio.get_running_loop().time
         try:
             consumer.assign([TopicPartition(self.topic, number, begins[number]) for number in missing])
-            give_up_at = now() + SILENCE_S
+            give_up_at, read_to = now() + SILENCE_S, dict(begins)
             while missing:
                 messages = await asyncio.to_thread(_take, consumer, self.batch_messages_max)
-                batch = self._wanted(messages, begins, missing)
+                batch = self._wanted(messages, read_to, missing)
                 if batch:
                     give_up_at = now() + SILENCE_S
                     yield batch
@@ -70,8 +97,8 @@ class TopicReader:
         finally:
             await asyncio.to_thread(consumer.close)
 
-    def _wanted(self, messages: Sequence[Message], begins: Mapping[int, int], missing: dict[int, int]) -> list[Message]:
-        """Those between begins and ends; partitions that are at their ends leave `missing`."""
+    def _wanted(self, messages: Sequence[Message], read_to: dict[int, int], missing: dict[int, int]) -> list[Message]:
+        """Those behind what was read, up to the ends; partitions that are at their ends leave `missing`."""
         batch = []
         for message in messages:
             number, offset, error = message.partition(), message.offset(), message.error()
@@ -82,8 +109,9 @@ class TopicReader:
                 continue  # the client tries again; what does not come is told above
             if number not in missing or offset is None:
                 continue
-            if not at_end and begins[number] <= offset < missing[number]:
+            if not at_end and read_to[number] <= offset < missing[number]:
                 batch.append(message)
+                read_to[number] = offset + 1
             if (offset if at_end else offset + 1) >= missing[number]:
                 del missing[number]  # a broker that has just become the leader may tell an earlier end for a moment
         return batch

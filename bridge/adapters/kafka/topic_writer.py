@@ -71,7 +71,8 @@ class TopicWriter:
     async def write(self, messages: Sequence[Outgoing], within_s: float) -> list[int]:
         """Returns the offsets once Kafka has confirmed all; after an error some may have been written.
 
-        A message's partition is taken modulo their number. Raises UnavailableError, RefusedError.
+        A message's partition is taken modulo their number. A client that did not deliver is closed before the error
+        is raised, which may take up to `CLOSE_S` more. Raises UnavailableError, RefusedError.
         """
         if not messages:
             return []

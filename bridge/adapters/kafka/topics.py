@@ -108,9 +108,30 @@ class KafkaTopics(KafkaAdmin):
 
         Raises UnavailableError, and RefusedError with all that is wrong.
         """
+        if partitions > definition.partitions == 1 and not await asyncio.to_thread(self._has_controller):
+            partitions = 1  # a broker that makes topics by itself, all of them alike; only the first partition is used
         settings = (await self.settings_of([definition.name])).get(definition.name, {})
         if wrong := list(deviations(definition, partitions, settings)):
             raise RefusedError(f"topic {definition.name} is not as the bridge needs it: {'; '.join(wrong)}")
+
+    async def troubles_of(self, definition: TopicDefinition) -> list[str]:
+        """See `TopicDirectory`."""
+        name = definition.name
+        topic = (await self._metadata()).topics.get(name)
+        if topic is None or not topic.partitions:
+            return [f"topic {name} is not there"]
+        found = []
+        try:
+            await self.check(definition, len(topic.partitions))
+        except RefusedError as error:
+            found.append(str(error))
+        needed = int((await self.settings_of([name])).get(name, {}).get("min.insync.replicas", "1"))
+        for number, partition in sorted(topic.partitions.items()):
+            if partition.leader < 0:
+                found.append(f"topic {name}: partition {number} has no leader")
+            elif len(partition.isrs) < needed:
+                found.append(f"topic {name}: partition {number} has {len(partition.isrs)} replicas in sync, {needed} are needed")
+        return found
 
     async def _try_operations(self, topic: str, needed: Collection[Any]) -> None:
         (answer,) = (await self._all(lambda client: _describe(client, topic))).values()

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -41,3 +43,17 @@ async def every_shard(client: Any, member: dict[str, str]) -> list[dict[str, Any
         answer = await answered(client.list_shards(NextToken=answer["NextToken"]))
         shards += answer["Shards"]
     raise UnavailableError(f"ListShards did not end after {PAGES_MAX} pages")
+
+
+def date_s(answer: dict[str, Any]) -> int | None:
+    """What the service says its time is: see `parsed_date`."""
+    return parsed_date(answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date"))
+
+
+@lru_cache(maxsize=16)
+def parsed_date(header: str | None) -> int | None:
+    """Seconds since the epoch of the header `Date` (RFC 9110, IMF-fixdate); None without one that can be read."""
+    try:
+        return None if header is None else int(parsedate_to_datetime(header).timestamp())
+    except ValueError:
+        return None

@@ -1,17 +1,16 @@
 """Reads the shards of streams back, through aiobotocore's client."""
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Awaitable
-from email.utils import parsedate_to_datetime
 from graphlib import TopologicalSorter
+from random import Random
 from typing import Any
 
 import orjson
 from botocore.exceptions import ClientError
 from pybase64 import b64decode
 
-from bridge.adapters.kinesis.answers import answered, every_shard
+from bridge.adapters.kinesis.answers import answered, date_s, every_shard
 from bridge.adapters.kinesis.put_records import stream_member
 from bridge.core.proof.shard_reads import ReadableShard, ReadableStream, ReadStart, ShardRead
 from bridge.core.quotas import GET_RECORDS_BYTES_PER_S, GET_RECORDS_RECORDS_MAX
@@ -42,9 +41,11 @@ class _ExpiredError(Exception):
 class KinesisShardReader:
     """`ShardReader` over an aiobotocore client that makes one attempt."""
 
-    def __init__(self, client: Any, clock: Clock) -> None:  # noqa: ANN401 - aiobotocore is untyped
+    def __init__(self, client: Any, clock: Clock, chance: Random) -> None:  # noqa: ANN401 - aiobotocore is untyped
+        """By `chance` those that wait for the same shard do not come again together."""
         self._client = client
         self._clock = clock
+        self._chance = chance
         client.meta.events.register("before-parse.kinesis.GetRecords", _take_records, unique_id=_COLUMNS)
 
     async def shards(self, stream: str) -> ReadableStream:
@@ -75,7 +76,7 @@ class KinesisShardReader:
                 iterator = None
                 continue
             except _ThrottledError:
-                await asyncio.sleep(backoff_s * random.uniform(0.5, 1))
+                await asyncio.sleep(backoff_s * self._chance.uniform(0.5, 1))
                 backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
                 continue
             backoff_s = BACKOFF_FIRST_S
@@ -85,7 +86,7 @@ class KinesisShardReader:
                 start = ReadStart(after=records.sequence_numbers[-1])
             received_at = self._clock.monotonic()
             is_at_tip = iterator is None or answer.get("MillisBehindLatest") == 0
-            yield ShardRead(records, sent_at, received_at, _date_s(answer), is_at_tip, iterator is None)
+            yield ShardRead(records, sent_at, received_at, date_s(answer), is_at_tip, iterator is None)
             if iterator is None:
                 return
             size = sum(map(len, records.datas)) + sum(map(len, records.partition_keys))
@@ -160,12 +161,3 @@ def _columns(records: list[dict[str, Any]]) -> ShardRecords:
         [record["PartitionKey"] for record in records],
         [record["Data"] for record in records],
     )
-
-
-def _date_s(answer: dict[str, Any]) -> int | None:
-    """Seconds of the header `Date` (RFC 9110, IMF-fixdate)."""
-    text = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    try:
-        return None if text is None else int(parsedate_to_datetime(text).timestamp())
-    except ValueError:
-        return None

@@ -8,9 +8,10 @@ from bridge.app.routing import route_of
 from bridge.app.settings import Settings
 from bridge.app.settings.route import TOPIC_PLACEHOLDER
 from bridge.app.settings.units import format_duration
+from bridge.core.delivery.stream_description import StreamDescription
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import Partition
-from bridge.ports import GroupDirectory, ShardDirectory, StreamDescription, TopicDirectory
+from bridge.ports import GroupDirectory, ShardDirectory, TopicDirectory
 
 DAY_S = 86_400
 COMPACTED = (
@@ -48,8 +49,8 @@ async def check_online(settings: Settings, kafka: Kafka, kinesis: ShardDirectory
         topics = {p.topic for p in partitions}
         results = [CheckResult(brokers), *await _check_kafka(settings, kafka, partitions)]
         results += [*await _check_compacted(settings, kafka, topics), *await _check_dead_letters(settings, kafka)]
-        ledger = settings.ledger_definition
-        results.append(await _tried(f"topic {ledger.name}: make it, or read and write it", kafka.try_topic(ledger)))
+        for own in (settings.ledger_definition, settings.control_definition):
+            results.append(await _tried(f"topic {own.name}: make it, or read and write it", kafka.try_topic(own)))
     return [*results, *await _check_kinesis(settings, kinesis, topics)]
 
 
@@ -103,6 +104,7 @@ async def _check_kinesis(settings: Settings, kinesis: ShardDirectory, topics: se
         )
         for description in descriptions:
             results.append(await _tried(f"stream {stream}: permission to put records", kinesis.try_to_write(stream)))
+            results.append(await _tried(f"stream {stream}: permission to read records back", kinesis.try_to_read(stream)))
             results += _check_retention(settings, stream, description.retention_ms)
     return results
 

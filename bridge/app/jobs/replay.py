@@ -14,6 +14,7 @@ from bridge.app.routing import route_of
 from bridge.app.settings import Settings
 from bridge.core.delivery.commit_metadata import decode
 from bridge.core.delivery.dead_letters import Origin, Parked, origin_of
+from bridge.core.errors import RefusedError
 from bridge.core.records import DeadLetter
 from bridge.ports import DeadLetterReader, GroupDirectory, ReplayMarks
 
@@ -130,7 +131,11 @@ async def slices_of(settings: Settings, kafka: GroupDirectory) -> dict[str, int]
     """
     partitions = await kafka.partitions_of(lambda topic: route_of(settings, topic) is not None)
     committed = await kafka.committed(settings.kafka.group, partitions)
-    told = [(partition.topic, decode(point.metadata).slices) for partition, point in committed.items()]
+    beside = {partition: decode(point.metadata) for partition, point in committed.items()}
+    for partition, metadata in beside.items():
+        if metadata.unreadable is not None:  # N may be in it: a record with another one may go to another shard
+            raise RefusedError(f"{partition}: what stands beside its committed offset: {metadata.unreadable}")
+    told = [(partition.topic, metadata.slices) for partition, metadata in beside.items()]
     known = sorted(((topic, n) for topic, n in told if n is not None), reverse=True)
     return {**Counter(partition.topic for partition in partitions), **dict(known)}  # of several the smallest
 

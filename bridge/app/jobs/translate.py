@@ -128,7 +128,8 @@ def _not_carried(settings: Settings, point: CommitPoint | None, end: int | None,
         return f"not carried yet: group {settings.kafka.group} has no committed offset there"
     metadata = decode(point.metadata)
     halt = f"; the partition has halted at offset {metadata.halted_at}: {metadata.halted}" if metadata.halted else ""
-    return f"not carried yet: the committed offset is {point.offset}, the end offset {end}{halt}"
+    unread = f"; what stands beside the committed offset: {metadata.unreadable}" if metadata.unreadable else ""
+    return f"not carried yet: the committed offset is {point.offset}, the end offset {end}{halt}{unread}"
 
 
 def _following_offset(asked: KafkaPosition, search: OffsetSearch, committed: int, lost: bool) -> Answer:

@@ -48,6 +48,17 @@ def _session_outlasts_the_drain(draft: Draft) -> Iterator[Problem]:
         )
 
 
+def _lease_outlasts_a_request(draft: Draft) -> Iterator[Problem]:
+    lease, request, interval = (draft.value(key) for key in ("lease", "kinesis.request_timeout", "commit_interval"))
+    needed = request + 3 * interval
+    if lease <= needed:
+        yield draft.problem(
+            "lease",
+            f"write more than {format_duration(needed)} (kinesis.request_timeout {format_duration(request)} + 3 * "
+            f"commit_interval {format_duration(interval)}), or shorten those: else it ends before it can be renewed",
+        )
+
+
 def _session_timeout_is_the_brokers(draft: Draft) -> Iterator[Problem]:
     if draft.value("kafka.group_protocol") == "consumer" and "kafka.session_timeout" in draft.given:
         yield draft.problem(
@@ -135,6 +146,7 @@ def _own_topics_stay_out(draft: Draft, route: str) -> Iterator[Problem]:
 
 _RULES: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     _session_outlasts_the_drain,
+    _lease_outlasts_a_request,
     _session_timeout_is_the_brokers,
     _external_id_needs_a_role,
     *SECURITY_RULES,

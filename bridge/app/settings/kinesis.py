@@ -72,6 +72,16 @@ class KinesisSettings(Section):
         description="After this a request counts as unanswered, its outcome as unknown. Far above normal answers (tens of "
         "milliseconds), short enough that a dead connection is noticed within the session timeout.",
     )
+    settle: Annotated[Duration, Within("0s", "5m")] = Field(
+        default=written("5s"),
+        description="So long after it was given up a request can still be stored; after that, what is not in the stream was not "
+        "written. 5s is far above what the service takes; every recovery waits for it.",
+    )
+    clock_margin: Annotated[Duration, Within("0s", "1m")] = Field(
+        default=written("2s"),
+        description="By how much the arrival time of a record may differ from the time that the service tells in its answers. "
+        "2s is above what its servers were seen to differ.",
+    )
     requests_in_flight_max: WholeNumber = Field(
         default=64,
         ge=1,

@@ -9,8 +9,9 @@ from bridge.app.settings.kinesis import KinesisSettings
 from bridge.app.settings.ledger import LedgerSettings
 from bridge.app.settings.route import Route, RouteDefaults
 from bridge.app.settings.section import BridgeName, FilledText, Section, WholeNumber, written
+from bridge.app.settings.switchover import SwitchoverSettings
 from bridge.app.settings.units import Duration, Size, Within
-from bridge.core.topics import TopicDefinition, dead_letter_topic, ledger_definition, own_topics
+from bridge.core.topics import TopicDefinition, control_definition, dead_letter_topic, ledger_definition, own_topics
 
 
 class MetricsSettings(Section):
@@ -68,7 +69,13 @@ class Settings(Section):
         description="How often offsets are committed. 1s costs the brokers next to nothing and bounds what is repeated "
         "after a crash.",
     )
+    lease: Annotated[Duration, Within("1s", "10m")] = Field(
+        default=written("12s"),
+        description="How long a partition may still be written after the last commit that Kafka confirmed. Whoever takes it over "
+        "from a replica that died waits for its end; longer than `kinesis.request_timeout` and three commit intervals.",
+    )
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
+    switchover: SwitchoverSettings = Field(default_factory=SwitchoverSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
@@ -82,6 +89,11 @@ class Settings(Section):
         """How the ledger's topic has to be."""
         ledger = self.ledger
         return ledger_definition(self.name, ledger.slots, ledger.retention, ledger.replication_factor)
+
+    @property
+    def control_definition(self) -> TopicDefinition:
+        """How the control topic has to be; as many replicas as the ledger's."""
+        return control_definition(self.name, self.ledger.replication_factor)
 
     @property
     def own_topics(self) -> frozenset[str]:

@@ -1,15 +1,18 @@
 """What the bridge writes beside a committed offset, so that any process with access to Kafka can tell its state.
 
 Format: compact JSON, `v` its version, at most 4096 bytes (default of the broker's `offset.metadata.max.bytes`). A field that a
-version of the bridge does not know is passed over; one of another type than expected is left out.
+version of the bridge does not know is passed over. Text of another version, or with a known field that is not as this version
+writes it, is `unreadable`: it may say that somebody has attempts under way, so who reads it must not take it for nothing. Text
+without `v` is another program's and says nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple
 
 import orjson
 
-from bridge.core.delivery.ownership import Ownership, fields_of, ownership_in
+from bridge.core.delivery.ownership import OWNERSHIP_FIELDS, Ownership, fields_of, is_demand, ownership_in
 
 VERSION = 1
 METADATA_BYTES_MAX = 4096
@@ -40,6 +43,7 @@ class CommitMetadata:
     topic that the offset is one of, `stream_created_ms` when the `stream` was created to which the records below it went: a
     topic or stream of that name with another one was created anew. `hot_lane` is the one that holds the partition up.
     `ownership` is who committed it, and what a successor has to know; None in what was written before there was a ledger.
+    `unreadable` says, in words, why a text of a bridge cannot be read; then all else is empty, and it is never written.
     """
 
     slices: int | None = None
@@ -50,14 +54,17 @@ class CommitMetadata:
     stream_created_ms: int | None = None
     hot_lane: HotLane | None = None
     ownership: Ownership | None = None
+    unreadable: str | None = None
 
 
 def encode(metadata: CommitMetadata) -> str:
     """Text for the metadata field of an offset commit.
 
     Raises:
-        ValueError: the ownership is out of range (see `ownership.fields_of`).
+        ValueError: the ownership is out of range (see `ownership.fields_of`), or the metadata unreadable.
     """
+    if metadata.unreadable is not None:
+        raise ValueError(f"what cannot be read is not written: {metadata.unreadable}")
     fields: dict[str, Any] = {"v": VERSION}
     if metadata.slices is not None:
         fields["n"] = metadata.slices
@@ -76,13 +83,16 @@ def encode(metadata: CommitMetadata) -> str:
 
 
 def decode(text: str | None) -> CommitMetadata:
-    """The metadata of a committed offset; empty for what another program wrote there."""
+    """The metadata of a committed offset; empty for what another program wrote there, and see `unreadable`."""
     try:
         fields = orjson.loads(text or "")
     except orjson.JSONDecodeError:
         return CommitMetadata()
-    if not isinstance(fields, dict) or fields.get("v") != VERSION:
+    if not isinstance(fields, dict) or "v" not in fields:
         return CommitMetadata()
+    if fields["v"] != VERSION:
+        written = orjson.dumps(fields["v"]).decode()[:20]
+        return CommitMetadata(unreadable=f"its format has version {written}, and this version of the bridge knows {VERSION}")
     slices, halted, halted_at, topic_id = fields.get("n"), fields.get("halted"), fields.get("at"), fields.get("t")
     match fields.get("s"):
         case [str() as stream, int() as created_ms] if not isinstance(created_ms, bool):
@@ -94,7 +104,7 @@ def decode(text: str | None) -> CommitMetadata:
             hot_lane: HotLane | None = HotLane(hash_key, records_per_s, aggregate_records)
         case _:
             hot_lane = None
-    return CommitMetadata(
+    known = CommitMetadata(
         slices if isinstance(slices, int) and slices > 0 else None,
         halted if isinstance(halted, str) else None,
         halted_at if isinstance(halted_at, int) else None,
@@ -103,3 +113,28 @@ def decode(text: str | None) -> CommitMetadata:
         hot_lane,
         ownership_in(fields),
     )
+    damaged = _damaged(fields, known)
+    return known if not damaged else CommitMetadata(unreadable=f"it cannot be read: {', '.join(damaged)}")
+
+
+def demand_in(text: str | None) -> float:
+    """What a partition says to want, without the rest, which costs more to read; 1 where it does not say it."""
+    try:
+        fields = orjson.loads(text or "")
+    except orjson.JSONDecodeError:
+        return 1.0
+    demand = fields.get("d") if isinstance(fields, dict) and fields.get("v") == VERSION else None
+    return float(demand) if demand is not None and is_demand(demand) else 1.0
+
+
+def _damaged(fields: Mapping[str, Any], known: CommitMetadata) -> list[str]:
+    """Names of the fields that are there and were not understood. The hot lane only tells people, and may be left out."""
+    read: dict[str, object] = {
+        "n": known.slices,
+        "halted": known.halted,
+        "at": known.halted_at,
+        "t": known.topic_id,
+        "s": known.stream,
+    }
+    read |= dict.fromkeys(OWNERSHIP_FIELDS, known.ownership)
+    return [name for name, value in read.items() if name in fields and value is None]

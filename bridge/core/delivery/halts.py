@@ -18,6 +18,9 @@ Reason = Literal[
     "offset_out_of_range",
     "topic_recreated",
     "stream_recreated",
+    "mapping_changed",
+    "evidence_expired",
+    "metadata_version",
 ]
 
 
@@ -34,7 +37,7 @@ class About:
     stays: bool = False
 
 
-_PASS_BY = "or pass it by: stop all replicas, set the group's offset above it with kafka-consumer-groups.sh, start them"
+_PASS_BY = "or pass it by with `bridge route resume --skip`, or `--park` to keep it in the dead-letter topic"
 _SET = "stop all replicas, set the group's offset with kafka-consumer-groups.sh, and start them"
 
 HALTS: Mapping[Reason, About] = {
@@ -80,6 +83,24 @@ HALTS: Mapping[Reason, About] = {
         "the stream was deleted and created anew under its name: what was carried before is not in it",
         f"decide where the new stream begins; then {_SET}, `--to-earliest` to carry all that Kafka still has",
         stays=True,
+    ),
+    "mapping_changed": About(
+        "the route maps records otherwise than the owner before did, and what became of the last records that it sent is not "
+        "settled: by the new mapping they would not be known again",
+        "restore the configuration that the route had, and start one replica until `bridge status` shows its partitions clean; "
+        "stop it; then change the route",
+    ),
+    "evidence_expired": About(
+        "the owner before left attempts whose outcome nobody knows, and the retention of the stream, or of the ledger, has "
+        "removed what would tell it",
+        "find out what of the partition reached the stream's consumers, which the ledger and their own data tell; then "
+        f"{_SET}, at the first record that is to be sent: what stands there is then sent, perhaps once more",
+    ),
+    "metadata_version": About(
+        "what stands beside the committed offset was written by another version of the bridge, or is damaged: who owns the "
+        "partition, and what is under way, cannot be read; nothing is committed over it",
+        "run the version of the bridge that wrote it on all replicas; only where no version can read it any more: find out what "
+        f"of the partition reached the stream's consumers, then {_SET}, at the first record that is to be sent",
     ),
 }
 

@@ -41,6 +41,11 @@ class MappingSpec:
     """Name of the bridge that goes into the tags of aggregates; None: records travel by themselves."""
     policies: Policies = field(default_factory=Policies)
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether every record carries the coordinates of its origin."""
+        return self.carry_origin is not None or self.aggregates_of is not None
+
     def place_of(self, number: int) -> int | None:
         """The hash key that all records of this Kafka partition get; None: they go anywhere."""
         return slice_hash_key(number, self.slices) if self.strategy == "partition" else None

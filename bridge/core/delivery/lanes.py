@@ -7,7 +7,7 @@ from itertools import repeat
 from typing import Final
 
 from bridge.core.delivery.aggregate_limits import AggregateLimits
-from bridge.core.delivery.policies import Diverted
+from bridge.core.delivery.policies import Decided, Diverted
 from bridge.core.quotas import PARTITION_KEY_CHARACTERS_MAX, RECORD_BYTES_MAX_CEILING
 from bridge.core.records import Headers, Lane, Partition
 
@@ -37,8 +37,11 @@ class PartitionLanes:
     """Where its records travel in aggregates; then `waiting` stays empty."""
     record_bytes_max: int = RECORD_BYTES_MAX_CEILING
     """What the stream, and a request, takes of one record."""
+    decided: Decided | None = None
     ends_at: int | None = None
     """Rows at or above this offset are not sent any more; those under way are not tried again."""
+    detached: bool = False
+    """Nobody asks any more what became of an attempt at its rows."""
 
     @property
     def memory_bytes(self) -> int:
@@ -106,7 +109,7 @@ class MappedBatch:
     age: int = 0
     """Set by the scheduler: batches offered earlier have a lower one."""
     attempted_again: bytearray = field(init=False)
-    """Set by the scheduler for a row that was attempted and waits to be attempted again."""
+    """Set by the scheduler for a row that was attempted and waits to be attempted again, or is in doubt."""
     resolved: bytearray = field(init=False)
 
     def __post_init__(self) -> None:

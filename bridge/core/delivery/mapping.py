@@ -82,6 +82,8 @@ class Mapper:
             headers=batch.headers,
             hashed_keys=self._cache.hashed - hashed_before,
         )
+        if (decided := lanes_of.decided) is not None and decided.offset in batch.offsets:
+            faults += [Fault(batch.offsets.index(decided.offset), decided.reason, decided.detail)]
         return self._judged(mapped, faults) if faults else (mapped, None)
 
     def _tombstones(self, batch: SourceBatch) -> list[Fault]:
@@ -117,11 +119,15 @@ class Mapper:
     def _judged(self, mapped: MappedBatch, faults: list[Fault]) -> tuple[MappedBatch, Rejection | None]:
         """What the policies say; of several faults of a record the first that was found counts."""
         of_row: dict[int, Fault] = {}
+        decided = mapped.lanes_of.decided
         for fault in faults:
             of_row.setdefault(fault.row, fault)
         diverted: list[Diverted] = []
         for row in sorted(of_row):
             fault = of_row[row]
+            if decided is not None and decided.offset == mapped.offsets[row]:
+                diverted.append(Diverted(row, decided.action, decided.reason, decided.detail))
+                continue
             action = action_of(self.spec.policies, fault.reason)
             if action == "stop":
                 rejection = Rejection(mapped.offsets[row], fault.reason, fault.detail, mapped.timestamps_ms[row])

@@ -7,9 +7,11 @@
 | `w` | watermark, Kinesis's clock in ms: every attempt started before has an outcome or a doubt in the ledger |
 | `f` | ledger floor as text, see below |
 | `e` | end of the lease, Kinesis's clock in ms |
+| `a` | nothing at or above this offset was attempted, nor will be within this lease |
 | `ep` | epoch of the route's direction |
 | `fp` | fingerprint of the route: what decides bytes, keys, lanes and policies |
-| `r` | records a second, observed |
+| `r` | records a second that it carries, observed |
+| `d` | what it wants of its equal part of the shards, above 0 and at most 1 (see `demand`); 1 where it is missing |
 
 The floor is the offset from which on each of the ledger topic's partitions (slots) has to be read, of those that matter. As text:
 slots ascend, with commas between them; a slot is `number:offset`, or the offset alone where its number is one above that before
@@ -21,6 +23,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+OWNERSHIP_FIELDS = ("o", "st", "w", "f", "e", "a", "ep", "fp", "r", "d")
+"""All of them or none are there, but for the last."""
 FLOOR_SLOTS_MAX = 128
 """Of one partition's floor: 18 characters each at most."""
 _TEXT_MAX = 64
@@ -42,6 +46,8 @@ class Ownership:
     epoch: int = 0
     fingerprint: str = ""
     records_per_s: float = 0.0
+    attempts_to: int = 0
+    demand: float = 1.0
 
 
 def fields_of(ownership: Ownership) -> dict[str, Any]:
@@ -50,8 +56,9 @@ def fields_of(ownership: Ownership) -> dict[str, Any]:
     Raises:
         ValueError: a number is negative or has more than 63 bits, a text more than 64 characters, or the floor too many slots.
     """
-    numbers = (ownership.counter, ownership.watermark_ms, ownership.lease_end_ms, ownership.epoch)
-    if not all(0 <= number <= _INT64_MAX for number in numbers) or not 0 <= ownership.records_per_s < math.inf:
+    numbers = (ownership.counter, ownership.watermark_ms, ownership.lease_end_ms, ownership.epoch, ownership.attempts_to)
+    rates_hold = 0 <= ownership.records_per_s < math.inf and is_demand(ownership.demand)
+    if not all(0 <= number <= _INT64_MAX for number in numbers) or not rates_hold:
         raise ValueError("a number of an ownership is out of range")
     if max(len(ownership.owner), len(ownership.fingerprint)) > _TEXT_MAX or not ownership.owner:
         raise ValueError(f"the owner or the fingerprint has more than {_TEXT_MAX} characters, or the owner none")
@@ -61,9 +68,11 @@ def fields_of(ownership: Ownership) -> dict[str, Any]:
         "w": ownership.watermark_ms,
         "f": floors_text(ownership.floors),
         "e": ownership.lease_end_ms,
+        "a": ownership.attempts_to,
         "ep": ownership.epoch,
         "fp": ownership.fingerprint,
         "r": round(float(ownership.records_per_s), 1),
+        **({"d": ownership.demand} if ownership.demand != 1 else {}),
     }
 
 
@@ -76,10 +85,11 @@ def ownership_in(fields: Mapping[str, Any]) -> Ownership | None:
             "w": int() as watermark_ms,
             "f": str() as floors,
             "e": int() as lease_end_ms,
+            "a": int() as attempts_to,
             "ep": int() as epoch,
             "fp": str() as fingerprint,
             "r": int() | float() as records_per_s,
-        }:
+        } if is_demand(demand := fields.get("d", 1.0)):
             try:
                 read = Ownership(
                     owner,
@@ -91,6 +101,8 @@ def ownership_in(fields: Mapping[str, Any]) -> Ownership | None:
                     epoch,
                     fingerprint,
                     float(records_per_s),
+                    attempts_to,
+                    demand,
                 )
                 fields_of(read)
             except ValueError:
@@ -98,6 +110,11 @@ def ownership_in(fields: Mapping[str, Any]) -> Ownership | None:
             return read
         case _:
             return None
+
+
+def is_demand(value: object) -> bool:
+    """Whether this may stand in the field `d`."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
 
 
 def floors_text(floors: Mapping[int, int]) -> str:

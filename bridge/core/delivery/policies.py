@@ -25,6 +25,16 @@ class Policies:
 
 
 @dataclass(slots=True, frozen=True)
+class Decided:
+    """An operator's word for the record at one offset, in place of every policy."""
+
+    offset: int
+    action: Literal["park", "skip"]
+    reason: Reason
+    detail: str
+
+
+@dataclass(slots=True, frozen=True)
 class Diverted:
     """A row that is not sent: parked or skipped, and why."""
 

@@ -54,8 +54,9 @@ class Resolution:
     """What an answer meant.
 
     `stored` rows are done; `shard_ids` and `sequence_numbers` say where each is. `rejected` (row, error code) end their
-    partition there: the scheduler has let go of them and of what stands behind them. Everything else is sent again by the
-    scheduler; of that, `throttled` counts records per shard and `unknown` names those that may have been stored.
+    partition there: the scheduler has let go of them and of what stands behind them. `unknown` may have been stored: they
+    are in doubt, and wait at the heads of their lanes for `Scheduler.settled`. Everything else is sent again by the
+    scheduler; of that, `throttled` counts records per shard.
     `stale_shard_map`: a record landed on another shard than predicted; `dropped` are aggregates that did, and that KCL drops
     there.
     """

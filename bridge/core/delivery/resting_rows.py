@@ -21,12 +21,21 @@ class RestingRows:
     def __iter__(self) -> Iterator[Row]:
         return (row for _, _, row in self._rows)
 
-    def rest(self, rows: Iterable[Row], now: float) -> None:
-        """These failed, each by itself."""
+    def failed(self, rows: Iterable[Row], now: float) -> None:
+        """These failed, each by itself: a pause of their lanes begins."""
         for row in rows:
-            pause = self._pauses.setdefault(_lane_of(row), Backoff())
-            pause.failed(now)
-            heappush(self._rows, (pause.until, next(self._number), row))
+            self._pauses.setdefault(_lane_of(row), Backoff()).failed(now)
+
+    def rest(self, rows: Iterable[Row], now: float) -> list[Row]:
+        """Those whose lanes are in a pause wait for its end; returns the others."""
+        others = []
+        for row in rows:
+            pause = self._pauses.get(_lane_of(row))
+            if pause is None or pause.until <= now:
+                others.append(row)
+            else:
+                heappush(self._rows, (pause.until, next(self._number), row))
+        return others
 
     def knows(self, row: Row) -> bool:
         """Whether the lane of this row failed by itself the last time."""

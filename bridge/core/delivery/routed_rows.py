@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from bridge.core.delivery.aggregate_lanes import AggregateLanes
 from bridge.core.delivery.aggregates import OPEN
 from bridge.core.delivery.budgets import Budget
+from bridge.core.delivery.doubts import RowsInDoubt
 from bridge.core.delivery.lanes import (
     FIRST,
     ROW_BATCH,
@@ -34,6 +35,7 @@ class RoutedRows:
         self._shards = ReadyShards()
         self._singly: deque[Row] = deque()  # of a request that was rejected as a whole: one request each
         self._resting = RestingRows()
+        self._doubts = RowsInDoubt()
         self._aggregates = AggregateLanes(shard_map)
         self._offered = 0  # batches
         self._ready_rows = 0  # of all shards, closed ones too
@@ -83,9 +85,11 @@ class RoutedRows:
         self._send_at = min(self._send_at, now if full else now + lanes_of.linger_s)
 
     def truncate(self, lanes_of: PartitionLanes, offset: int) -> None:
-        """Forgets the rows of a partition at or above `offset` that are not under way; those that are end with their answer.
-        What is left of it goes first."""
+        """Forgets the rows of a partition at or above `offset` that are not under way; those that are end with their answer,
+        and those in doubt when they are settled. What is left of it goes first."""
         lanes_of.end_at(offset)
+        self._resting.truncate(lanes_of)
+        self._singly = deque(wanted_heads(self._singly))
         if lanes_of.aggregates is not None:
             self._truncate_aggregates(lanes_of, offset)
         for queue in self._queues:
@@ -94,8 +98,14 @@ class RoutedRows:
             for row in out:
                 forget_head(row)
             queue.ready.finish_first(lanes_of)
-        self._resting.truncate(lanes_of)
-        self._singly = deque(wanted_heads(self._singly))
+
+    def detach(self, lanes_of: PartitionLanes) -> None:
+        """Forgets the rows of a partition that is not ours any more, those in doubt too; those under way end with their answer,
+        whatever it says."""
+        lanes_of.detached = True
+        for row in self._doubts.take_of(lanes_of):
+            forget_head(row)
+        self.truncate(lanes_of, 0)
 
     def _truncate_aggregates(self, lanes_of: PartitionLanes, offset: int) -> None:
         heads: list[Row] = []
@@ -123,13 +133,20 @@ class RoutedRows:
         self._singly = deque(self._still_whole(self._singly))
         self._free(self._aggregates.moved())
         self._aggregates_stored(resolution.stored)
-        self._put_back(heads_to_try_again(resolution.dropped), NEVER)
+        self._put_back(self._to_try_again(resolution.dropped), NEVER)
         return resolution
 
     def set_shares(self, shares: Sequence[float]) -> None:
         """Our part of each open shard's limits from now on, in the order of the shard map."""
         for queue, share in zip(self._queues, shares, strict=True):
             queue.budget.set_share(share)
+
+    def _to_try_again(self, rows: Sequence[Row]) -> list[Row]:
+        """Those of these heads, attempted without success, that are still wanted; the others are forgotten."""
+        heads = heads_to_try_again(rows)
+        if len(heads) < len(rows):
+            self._free(self._aggregates.moved())  # some may have waited for one that is forgotten
+        return heads
 
     def _put_back(self, rows: list[Row], now: float) -> None:
         for row in reversed(self._still_whole(rows)):

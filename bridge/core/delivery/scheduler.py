@@ -2,21 +2,23 @@
 
 Order through PutRecords: it may store record 3 of a call and refuse record 2, so at most one record of a lane is in any
 unresolved request; one that was not stored stays at the head of its lane. Budgets are applied before a request is
-filled, so a full shard never holds up a request. This is the only place that decides on retries.
+filled, so a full shard never holds up a request. This is the only place that decides on retries. An attempt of which nobody
+knows whether it was stored is in doubt: it is not tried again, nor is anything behind it tried, before somebody tells.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
-from bridge.core.delivery.aggregates import is_aggregate
+from bridge.core.delivery.aggregates import aggregate_of, is_aggregate
 from bridge.core.delivery.budgets import FastestRoundTrip
 from bridge.core.delivery.lanes import (
+    ROW_BATCH,
     PartitionLanes,
     Row,
     advance,
     end_offset_of,
     forget_head,
-    heads_to_try_again,
+    is_wanted,
     offset_of,
 )
 from bridge.core.delivery.ready_shards import NEVER
@@ -48,8 +50,8 @@ class Scheduler(RoutedRows):
         super().__init__(shard_map, shard_share)
 
     def under_way_to(self, lanes_of: PartitionLanes) -> int:
-        """Offset above every row of this partition that is under way now; 0 without one."""
-        under_way = chain(self._aggregates.undecided(), *(request.rows for request in self._under_way))
+        """Offset above every row of this partition that is under way now, or in doubt; 0 without one."""
+        under_way = chain(self._doubts, self._aggregates.undecided(), *(request.rows for request in self._under_way))
         return max((end_offset_of(row) for row in under_way if row[0].lanes_of is lanes_of), default=0)
 
     # -- sending
@@ -102,7 +104,8 @@ class Scheduler(RoutedRows):
     # -- answers
 
     def resolve(self, request: Request, answer: PutAnswer, now: float) -> Resolution:
-        """What the answer means: lanes whose head was stored go on, every other head stays where it is."""
+        """What the answer means: lanes whose head was stored go on, every other head stays where it is. What may have been stored
+        is in doubt until `settled` tells."""
         self._answered(request, answer, now)
         resolution = Resolution()
         if answer.whole is not None:
@@ -127,11 +130,37 @@ class Scheduler(RoutedRows):
             return resolution
         if resolution.stale_shard_map:
             self._judge_landings(request, resolution)
+        self._stored_or_dropped(resolution, now)
+        return resolution
+
+    def settled(self, landed: Sequence[tuple[Row, str, str]], again: Sequence[Row], now: float) -> Resolution:
+        """What became of rows in doubt. Those that `landed`, with shard id and sequence number, are done as if an answer had
+        said so; the others go `again`, before what waits in their lanes, as far as their partitions still want them.
+
+        Raises:
+            ValueError: some are not in doubt, or told of twice. Nothing is changed.
+        """
+        resolution = Resolution()
+        if not (landed or again):
+            return resolution
+        self._doubts.take([*(row for row, _, _ in landed), *again])
+        for row, shard_id, sequence_number in landed:
+            if self._queue_of(row).shard_id != shard_id and shard_id not in self.shard_map.closed:
+                resolution.stale_shard_map = True
+            elsewhere = is_aggregate(row) and aggregate_of(row).queue.shard_id != shard_id
+            self._judge_landing(row, shard_id, sequence_number, elsewhere, resolution)
+        if resolution.stored:
+            self._send_at = min(self._send_at, now + self._linger_s / GATHER_PART)
+        self._resting.stored(resolution.stored)
+        self._stored_or_dropped(resolution, now)
+        self._put_back(self._resting.rest(self._to_try_again(again), now), now)
+        return resolution
+
+    def _stored_or_dropped(self, resolution: Resolution, now: float) -> None:
         if self._aggregates_stored([row for row in resolution.stored if is_aggregate(row)]):
             self._send_at = now
         self._free(advance(row for row in resolution.stored if not is_aggregate(row)))
         self._retry(resolution.dropped, now)
-        return resolution
 
     def _judge_landings(self, request: Request, resolution: Resolution) -> None:
         """Aggregates that were stored on another shard than predicted may not count as stored."""
@@ -140,11 +169,14 @@ class Scheduler(RoutedRows):
         resolution.stored, resolution.shard_ids, resolution.sequence_numbers = [], [], []
         for row, shard_id, sequence_number in stored:
             elsewhere = predicted[id(row)] != shard_id and is_aggregate(row)
-            counts = self._aggregates.landed(row, shard_id, sequence_number) if elsewhere else True
-            if counts:
-                resolution.add_stored(row, shard_id, sequence_number)
-            elif counts is False:
-                resolution.dropped.append(row)
+            self._judge_landing(row, shard_id, sequence_number, elsewhere, resolution)
+
+    def _judge_landing(self, row: Row, shard_id: str, sequence_number: str, elsewhere: bool, resolution: Resolution) -> None:
+        counts = self._aggregates.landed(row, shard_id, sequence_number) if elsewhere else True
+        if counts:
+            resolution.add_stored(row, shard_id, sequence_number)
+        elif counts is False:
+            resolution.dropped.append(row)
 
     def _answered(self, request: Request, answer: PutAnswer, now: float) -> None:
         self._under_way.discard(request)
@@ -160,14 +192,15 @@ class Scheduler(RoutedRows):
             if len(request) == 1:
                 self._reject(request.rows[0], answer.code, resolution)
             else:
-                self._singly.extend(heads_to_try_again(request.rows))
+                self._singly.extend(self._to_try_again(request.rows))
             return
         if outcome == Outcome.FATAL:
             self._backoff.failed(now, FATAL_BACKOFF_FIRST_S, FATAL_BACKOFF_MAX_S)
         else:
             self._backoff.failed(now)
         if outcome == Outcome.UNKNOWN:
-            resolution.unknown = request.rows
+            self._doubt(request.rows, resolution)
+            return
         if outcome == Outcome.THROTTLED:
             for shard_id, first, end in request.runs:
                 resolution.throttled[shard_id] = end - first
@@ -176,7 +209,7 @@ class Scheduler(RoutedRows):
     def _resolve_singly(self, request: Request, answer: PutAnswer, resolution: Resolution, now: float) -> None:
         again: list[Row] = []
         for shard_id, first, end in request.runs:
-            throttled, failed, stored = 0, list[Row](), len(resolution.stored)
+            throttled, failed, unknown, stored = 0, list[Row](), list[Row](), len(resolution.stored)
             for i in range(first, end):
                 row, outcome = request.rows[i], answer.outcomes[i]
                 if outcome == Outcome.STORED:
@@ -187,18 +220,29 @@ class Scheduler(RoutedRows):
                     again.append(row)
                     throttled += 1
                 else:
-                    failed.append(row)
-                    if outcome == Outcome.UNKNOWN:
-                        resolution.unknown.append(row)
-            if failed and (len(resolution.stored) > stored or all(map(self._resting.knows, failed))):
-                self._resting.rest(heads_to_try_again(failed), now)
-                failed = []
+                    (unknown if outcome == Outcome.UNKNOWN else failed).append(row)
+            not_stored = failed + unknown
+            by_themselves = len(resolution.stored) > stored or all(map(self._resting.knows, not_stored))
+            if by_themselves and not_stored:
+                self._resting.failed(filter(is_wanted, not_stored), now)
+                failed = self._resting.rest(self._to_try_again(failed), now)
             again += failed
+            self._doubt(unknown, resolution)
             if queue := self._by_id.get(shard_id):  # else it is closed by now
-                queue.learn(throttled, len(failed), now)
+                queue.learn(throttled, 0 if by_themselves else len(not_stored), now)
             if throttled:
                 resolution.throttled[shard_id] = throttled
         self._retry(again, now)
+
+    def _doubt(self, rows: Sequence[Row], resolution: Resolution) -> None:
+        asked: list[Row] = []
+        for row in rows:
+            if row[ROW_BATCH].lanes_of.detached:
+                forget_head(row)
+            else:
+                asked.append(row)
+        self._doubts.add(asked)
+        resolution.unknown += asked
 
     def _reject(self, row: Row, code: str, resolution: Resolution) -> None:
         resolution.rejected.append((row, code))
@@ -207,7 +251,7 @@ class Scheduler(RoutedRows):
 
     def _retry(self, rows: list[Row], now: float) -> None:
         """Back to the front: they are the heads of their lanes, and the oldest of their shard."""
-        self._put_back(heads_to_try_again(rows), now)
+        self._put_back(self._to_try_again(rows), now)
 
     # -- what others ask
 
@@ -215,5 +259,10 @@ class Scheduler(RoutedRows):
         """The first row of every lane, with its shard."""
         for queue in self._queues:
             yield from ((queue.shard_id, row) for row in queue.ready)
-        for row in chain(self._singly, self._resting, self._aggregates.undecided(), *(r.rows for r in self._under_way)):
+        under_way = (request.rows for request in self._under_way)
+        for row in chain(self._singly, self._resting, self._doubts, self._aggregates.undecided(), *under_way):
             yield self._queue_of(row).shard_id, row
+
+    def in_doubt(self) -> Collection[Row]:
+        """Rows, some of which stand for aggregates, that wait for `settled`: the collection follows what happens."""
+        return self._doubts

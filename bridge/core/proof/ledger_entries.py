@@ -1,7 +1,7 @@
 """What the ledger says, as columns: which Kafka offset became which Kinesis record, which never will, and which is in doubt."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -90,3 +90,32 @@ def records_of(offsets: Sequence[int], counts: Sequence[int] | None) -> list[tup
         records.append(tuple(offsets[at : at + count]))
         at += count
     return records
+
+
+def facts_from(groups: Iterable[Group], least: Mapping[Partition, int]) -> list[Stored | Resolved]:
+    """Of these groups the facts about Kafka records of these partitions at or above their least offset; Kinesis records whole.
+
+    What is left out says nothing that lasts: claims, doubts, and that an attempt in doubt was not written.
+    """
+    found: list[Stored | Resolved] = []
+    for group in groups:
+        lowest = least.get(group.partition)
+        if lowest is None or max(group.offsets) < lowest:
+            continue
+        if isinstance(group, Stored) and not group.is_claim:
+            found.append(_stored_from(group, lowest))
+        elif isinstance(group, Resolved) and group.resolved_as is not ResolvedAs.NOT_WRITTEN:
+            found.append(replace(group, offsets=[offset for offset in group.offsets if offset >= lowest]))
+    return found
+
+
+def _stored_from(group: Stored, lowest: int) -> Stored:
+    records = records_of(group.offsets, group.counts)
+    rows = [row for row, offsets in enumerate(records) if max(offsets) >= lowest]
+    return replace(
+        group,
+        sequence_numbers=[group.sequence_numbers[row] for row in rows],
+        digests=[group.digests[row] for row in rows],
+        offsets=[offset for row in rows for offset in records[row]],
+        counts=None if group.counts is None else [group.counts[row] for row in rows],
+    )

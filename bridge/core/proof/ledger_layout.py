@@ -1,6 +1,7 @@
 """What writer and reader of the ledger's format agree on; the format itself is described in `ledger_codec`."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 MAGIC = b"BL"
 VERSION = 1
@@ -44,3 +45,11 @@ class Origins:
         """Of this shard, in its three parts."""
         self.places[shard] = self.place = place
         self.second, self.low = second, low
+
+
+class LedgerMessage(NamedTuple):
+    """A message of the ledger topic. The slot is its partition."""
+
+    slot: int
+    offset: int
+    value: bytes

@@ -115,5 +115,5 @@ class Evidence:
             self.sequence_numbers.append(number)
             self.arrivals_ms.append(arrival_ms)
             self.key_hashes.append(hashed)
-            self.digests.append(digest(partition_key, data) if mark is None else 0)
+            self.digests.append(digest(partition_key, data))
             self.marks.append(mark)

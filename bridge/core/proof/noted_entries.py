@@ -1,7 +1,6 @@
 """What was stored, as ledger entries: rows of the delivery line become columns."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,22 +10,36 @@ from bridge.core.delivery.aggregates import aggregate_of, is_aggregate
 from bridge.core.delivery.lanes import ROW_DATA, ROW_PARTITION_KEY, PartitionLanes, Row, offset_of
 from bridge.core.proof.digests import digests
 from bridge.core.proof.ledger_codec import encode
-from bridge.core.proof.ledger_entries import Doubts, Group, Stored, StreamShard
+from bridge.core.proof.ledger_entries import Group, Stored, StreamShard
 from bridge.core.records import Partition
 
 
 class SlotMessage(NamedTuple):
-    """A message for one slot. `highest` is the highest Kafka offset in it of each partition."""
+    """A message for one slot. `highest` is the highest Kafka offset in it of each partition, `records` how many of Kafka's it
+    is about."""
 
     slot: int
     value: bytes
     highest: Mapping[Partition, int]
+    records: int
+
+
+@dataclass(slots=True)
+class _Slot:
+    """What is noted for one slot; `records` counts Kafka's."""
+
+    places: list["_Place"] = field(default_factory=list)
+    others: list[Group] = field(default_factory=list)
+    records: int = 0
 
 
 @dataclass(slots=True)
 class _Place:
     """Columns of what one shard has stored of one partition."""
 
+    shard: StreamShard
+    lanes: PartitionLanes
+    slot: _Slot
     offsets: list[int] = field(default_factory=list)
     sequence_numbers: list[str] = field(default_factory=list)
     digests: list[int] = field(default_factory=list)
@@ -34,56 +47,68 @@ class _Place:
 
 
 class NotedEntries:
-    """Takes rows as they are stored, by shard and partition, and gives them out as groups. Their data is not kept."""
+    """Takes rows as they are stored and gives them out as groups, slot by slot: the more rows of a shard and a partition stand
+    together, the less each costs. Their data is not kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int) -> None:
+        self._slots = [_Slot() for _ in range(slots)]
         self._places: dict[str, dict[tuple[str, PartitionLanes], _Place]] = {}
-        self._others: list[Group] = []
-        self.records = 0
-        """Kafka records in it."""
 
-    def stored(self, stream: str, rows: Sequence[Row], shard_ids: Sequence[str], sequence_numbers: Sequence[str]) -> None:
-        """A stream has stored these, each in its shard under its sequence number (decimal)."""
-        places = self._places.setdefault(stream, {})
+    def stored(self, stream: str, rows: Sequence[Row], shard_ids: Sequence[str], sequence_numbers: Sequence[str]) -> int:
+        """A stream has stored these, each in its shard under its sequence number (decimal). Returns how many Kafka records
+        they are."""
+        places, records = self._places.setdefault(stream, {}), 0
         of_rows = digests([row[ROW_PARTITION_KEY] for row in rows], [row[ROW_DATA] for row in rows])
-        self.records += len(rows)
         for row, shard_id, number, digest in zip(rows, shard_ids, sequence_numbers, of_rows, strict=True):
             batch = row[0]
             lanes_of = batch.lanes_of
             place = places.get((shard_id, lanes_of))
             if place is None:
-                place = places[shard_id, lanes_of] = _Place(counts=None if lanes_of.aggregates is None else [])
+                place = places[shard_id, lanes_of] = self._begin(StreamShard(stream, shard_id), lanes_of)
+            count = 1
             if place.counts is None:
                 place.offsets.append(batch.offsets[row[1]])
             else:
                 within = aggregate_of(row).record_offsets() if is_aggregate(row) else [offset_of(row)]
                 place.offsets += within
-                place.counts.append(len(within))
-                self.records += len(within) - 1
+                count = len(within)
+                place.counts.append(count)
             place.sequence_numbers.append(number)
             place.digests.append(digest)
+            place.slot.records += count
+            records += count
+        return records
 
     def add(self, group: Group) -> None:
         """What is said beside."""
-        self._others.append(group)
-        self.records += len(group.offsets)
+        slot = self._slots[slot_of(group, len(self._slots))]
+        slot.others.append(group)
+        slot.records += len(group.offsets)
 
-    def take(self) -> list[Group]:
-        """All groups, and begins anew."""
-        groups, self._others = self._others, []
-        for stream, places in self._places.items():
-            for (shard_id, lanes_of), place in places.items():
-                shard, numbers = StreamShard(stream, shard_id), list(map(int, place.sequence_numbers))
-                groups.append(Stored(shard, lanes_of.partition, numbers, place.digests, place.offsets, place.counts))
-        self._places, self.records = {}, 0
-        return groups
+    def slots(self, records: int = 1) -> list[int]:
+        """Those with at least so many Kafka records."""
+        return [number for number, slot in enumerate(self._slots) if slot.records >= records]
+
+    def take(self, number: int) -> SlotMessage:
+        """All that is noted for a slot, which has something; begins anew."""
+        slot, self._slots[number] = self._slots[number], _Slot()
+        groups = slot.others
+        for place in slot.places:
+            del self._places[place.shard.stream][place.shard.shard_id, place.lanes]
+            numbers = list(map(int, place.sequence_numbers))
+            groups.append(Stored(place.shard, place.lanes.partition, numbers, place.digests, place.offsets, place.counts))
+        return SlotMessage(number, encode(groups), _highest(groups), slot.records)
+
+    def _begin(self, shard: StreamShard, lanes_of: PartitionLanes) -> _Place:
+        slot = self._slots[slot_of_shard(shard, len(self._slots))]
+        place = _Place(shard, lanes_of, slot, counts=None if lanes_of.aggregates is None else [])
+        slot.places.append(place)
+        return place
 
 
 def slot_of(group: Group, slots: int) -> int:
-    """What is said of one shard is in one slot, what is said of a partition alone too."""
-    if isinstance(group, Stored):
-        return slot_of_shard(group.shard, slots)
-    return _slot(f"{group.stream}/{group.partition}" if isinstance(group, Doubts) else str(group.partition), slots)
+    """What is said of one shard is in one slot; what is resolved without a record, or in doubt, of one partition too."""
+    return slot_of_shard(group.shard, slots) if isinstance(group, Stored) else _slot(str(group.partition), slots)
 
 
 def slot_of_shard(shard: StreamShard, slots: int) -> int:
@@ -93,14 +118,6 @@ def slot_of_shard(shard: StreamShard, slots: int) -> int:
 
 def _slot(text: str, slots: int) -> int:
     return xxh3_64_intdigest(text.encode()) % slots
-
-
-def messages_of(groups: Iterable[Group], slots: int) -> list[SlotMessage]:
-    """One message for each slot that these groups belong to."""
-    by_slot: dict[int, list[Group]] = defaultdict(list)
-    for group in groups:
-        by_slot[slot_of(group, slots)].append(group)
-    return [SlotMessage(slot, encode(of_slot), _highest(of_slot)) for slot, of_slot in by_slot.items()]
 
 
 def _highest(groups: Collection[Group]) -> dict[Partition, int]:

@@ -8,6 +8,8 @@ records that nobody claims. Two mistakes are possible and both are excluded: to 
   has its outcome or its doubt in the ledger (`known_to_ms`), and was read there.
 - Where lanes of several partitions may have written it, all of them are assigned together (see `assignment`), once everything was
   read that they may have written. What falls to us is claimed in the ledger first: of all claims for a record the first counts.
+  So is what falls to rows of an owner before: it may have been cut off from Kafka, and what it knows may come into the ledger at
+  any time.
 - A row was not written only when a read that began after its last moment has reached the tip and found nothing.
 - What cannot be told so until `deadline_ms` is to be sent again, and counted.
 """
@@ -104,7 +106,13 @@ class _Lane:
     """Rows of a lane without a known place."""
 
     is_ours: bool
+    is_inherited: bool = False
     rows: list[_Row] = field(default_factory=list)
+
+    @property
+    def is_contested(self) -> bool:
+        """Whether others may take its records, or have told whose they are."""
+        return self.is_inherited or not self.is_ours
 
 
 @dataclass(slots=True)
@@ -146,7 +154,7 @@ class _Key:
                 records_of[lane].append(record)
         is_read = known.read_to_ms > max(row.until_ms for lane in lanes for row in lane.rows)
         is_known = known.known_to_ms >= max((record.arrival_ms for record in records), default=0) + known.margin_ms
-        judge = _Judge(known, len(lanes) == 1 or (is_read and is_known), any(not lane.is_ours for lane in lanes), self.places)
+        judge = _Judge(known, len(lanes) == 1 or (is_read and is_known), any(lane.is_contested for lane in lanes), self.places)
         for lane_rows, found in zip(lanes, records_of, strict=True):
             if lane_rows.is_ours:
                 judge.lane(lane_rows, found, verdicts)
@@ -160,7 +168,7 @@ class _Judge:
     is_decided: bool
     """Nothing can come any more that would assign the records otherwise."""
     is_contested: bool
-    """Others may take the same records."""
+    """See `_Lane`."""
     places: Mapping[int, Place]
 
     def lane(self, lane: _Lane, records: Sequence[AlikeRecord], verdicts: list[list[Verdict]]) -> None:
@@ -227,8 +235,12 @@ def _add_ours(keys: Mapping[int, _Key], rows: Expected, batch: int, known: Known
     columns = zip(rows.offsets, rows.key_hashes, rows.digests, rows.not_before_ms, rows.until_ms, strict=True)
     for row, (offset, hashed, digest, not_before_ms, until_ms) in enumerate(columns):
         key, origin = keys[hashed], Origin(rows.partition, offset)
-        lane = key.lanes.setdefault((rows.partition, 0 if rows.is_ordered else offset), _Lane(is_ours=True))
-        place = key.claimed[origin][1] if origin in key.claimed else known.index.place_of(origin)
+        lane = key.lanes.setdefault(
+            (rows.partition, 0 if rows.is_ordered else offset), _Lane(is_ours=True, is_inherited=rows.is_inherited)
+        )
+        place = key.claimed[origin][1] if origin in key.claimed else None
+        if place is None and rows.is_inherited:  # our own is among what was read: else it is of a topic of that name before
+            place = known.index.place_of(origin)
         if place is not None:
             verdicts[row] = Verdict(Settled.LANDED, place)
             for overtaken in lane.rows:

@@ -43,6 +43,7 @@ class Expected:
     If a row was written, its record arrived from `not_before_ms` (when the attempt began, or the watermark) to `until_ms` (the
     end of the lease, or when the attempt was given up, and `settle` after it), by Kinesis's clock. Without marks rows need
     `key_hashes` and `digests` (see `digests`). `is_ordered`: rows of one partition key are one lane; else each is one.
+    `is_inherited`: an owner before has attempted them, and what it knows of them may still be on its way into the ledger.
     """
 
     stream: str
@@ -54,6 +55,7 @@ class Expected:
     digests: Sequence[int] = ()
     is_marked: bool = False
     is_ordered: bool = True
+    is_inherited: bool = False
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -36,6 +36,7 @@ metricsPort: 9464
 groupProtocol: classic
 sessionTimeout: 30s
 brokerSessionTimeout: 45s
+lease: 12s
 leaving: 20s
 {{- end -}}
 
@@ -50,7 +51,7 @@ leaving: 20s
 {{- mulf (regexFind "^[0-9]+" . | float64) (get $units (regexFind "[a-z]+$" .)) | ceil | int64 -}}
 {{- end -}}
 
-{{/* A drain ends before the session does; then the bridge leaves the group, and 10 s are to spare. */}}
+{{/* A drain ends before the session and the lease do; then the bridge leaves the group, and 10 s are to spare. */}}
 {{- define "bridge.gracePeriod" -}}
 {{- $defaults := include "bridge.defaults" . | fromYaml -}}
 {{- $kafka := .Values.config.kafka -}}
@@ -58,10 +59,12 @@ leaving: 20s
 {{- if eq ($kafka.group_protocol | default $defaults.groupProtocol) "consumer" -}}
 {{- $session = $defaults.brokerSessionTimeout -}}
 {{- end -}}
-{{- $needed := add (include "bridge.seconds" $session) (include "bridge.seconds" $defaults.leaving) 10 -}}
+{{- $lease := .Values.config.lease | default $defaults.lease -}}
+{{- $drain := min (include "bridge.seconds" $session) (include "bridge.seconds" $lease) -}}
+{{- $needed := add $drain (include "bridge.seconds" $defaults.leaving) 10 -}}
 {{- $given := int64 .Values.terminationGracePeriodSeconds -}}
 {{- if and $given (lt $given $needed) -}}
-{{- fail (printf "terminationGracePeriodSeconds %d: write at least %d, or 0: a drain may take the session timeout of %s, leaving the group %s more" $given $needed $session $defaults.leaving) -}}
+{{- fail (printf "terminationGracePeriodSeconds %d: write at least %d, or 0: a drain may take %ds, which is the session timeout or the lease, leaving the group %s more" $given $needed $drain $defaults.leaving) -}}
 {{- end -}}
 {{- $given | default $needed -}}
 {{- end -}}

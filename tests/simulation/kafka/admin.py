@@ -40,6 +40,7 @@ REQUEST_TIMEOUT_S = 60.0
 TOPIC_DEFAULTS = {
     "cleanup.policy": "delete",
     "max.message.bytes": str(1024 * 1024 + 12),
+    "message.timestamp.type": "CreateTime",
     "retention.bytes": "-1",
     "retention.ms": str(7 * 24 * 3600 * 1000),
 }
@@ -96,7 +97,7 @@ class SimAdmin:
         isolation_level: object = None,
         request_timeout: float = REQUEST_TIMEOUT_S,
     ) -> dict[TopicPartition, Future[Any]]:
-        """By the specification of each partition. No transaction is ever open, so that the isolation level tells nothing."""
+        """By the specification of each partition, for readers of committed records."""
 
         def answer(partition: TopicPartition) -> ListOffsetsResultInfo:
             log = self._cluster.logs.get((partition.topic, partition.partition))
@@ -234,6 +235,6 @@ def _offset(log: PartitionLog, spec: OffsetSpec) -> tuple[int, int]:
     if asked == OffsetSpec.earliest()._value:  # type: ignore[no-untyped-call]
         return log.start, -1
     if asked == OffsetSpec.latest()._value:  # type: ignore[no-untyped-call]
-        return log.end, -1
+        return log.stable_end, -1
     found = log.first_since(asked)
     return (-1, -1) if found is None else (found.offset() or 0, found.timestamp()[1])

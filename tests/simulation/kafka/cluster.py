@@ -16,6 +16,7 @@ from tests.simulation.kafka.group import Committed, Group, NoProtocol
 from tests.simulation.kafka.log import PartitionLog, Record
 from tests.simulation.kafka.messages import Place
 from tests.simulation.kafka.timeline import Timeline
+from tests.simulation.kafka.transactions import Transactions
 
 if TYPE_CHECKING:
     from tests.simulation.kafka.consumer import SimConsumer
@@ -55,6 +56,7 @@ class Cluster:
         self.topic_ids: dict[str, Uuid] = {}
         self.logs: dict[Place, PartitionLog] = {}
         self.groups: dict[str, Group] = {}
+        self.transactions = Transactions(self)
         self.consumers: list[SimConsumer] = []
         """Those that are open."""
         self.on_commit_stored: list[CommitHook] = []
@@ -142,6 +144,13 @@ class Cluster:
         """The log begins at this offset from now on."""
         self.counts["records_deleted"] += 1
         self.logs[topic, partition].delete_before(before)
+
+    def expire(self) -> None:
+        """As a broker does now and then, with topics that were made with a retention."""
+        for topic, settings in self.topic_settings.items():
+            retention_ms = float(settings.get("retention.ms", "-1"))
+            for place in self.topics.get(topic, ()) if retention_ms >= 0 else ():
+                self.logs[place].expire(self.wall_ms() - retention_ms)
 
     def _appended(self, place: Place) -> None:
         for hook in list(self.on_append):

@@ -109,7 +109,7 @@ def _read(cluster: "Cluster", parts: list[Part], limits: FetchLimits) -> list[Pa
         if log is None:
             answers.append(part._replace(problem=KafkaError.UNKNOWN_TOPIC_OR_PART))
             continue
-        offset = {OFFSET_BEGINNING: log.start, OFFSET_END: log.end}.get(part.offset, part.offset)
+        offset = {OFFSET_BEGINNING: log.start, OFFSET_END: log.stable_end}.get(part.offset, part.offset)
         if not log.start <= offset <= log.end:
             answers.append(part._replace(problem=KafkaError.OFFSET_OUT_OF_RANGE))
         elif room > 0:
@@ -118,5 +118,5 @@ def _read(cluster: "Cluster", parts: list[Part], limits: FetchLimits) -> list[Pa
                 records = records[: cluster.faults.chance.randint(1, SMALL_FETCH)]
                 next_offset = (records[-1].offset() or 0) + 1
             room -= sum(record.size for record in records)
-            answers.append(part._replace(records=records, next_offset=next_offset, end=log.end))
+            answers.append(part._replace(records=records, next_offset=next_offset, end=log.stable_end))
     return answers

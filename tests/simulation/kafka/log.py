@@ -21,6 +21,27 @@ class PartitionLog:
         self._records: list[SimMessage] = []
         self._offsets: list[int] = []
         self._bytes: list[int] = [0]  # of all records before each index
+        self._open: dict[str, int] = {}
+
+    @property
+    def stable_end(self) -> int:
+        """Up to here readers of committed records see: before the first record of an open transaction."""
+        return min(self._open.values(), default=self.end)
+
+    def open_from(self, transactional_id: str, offset: int) -> None:
+        """A transaction has written here."""
+        self._open.setdefault(transactional_id, offset)
+
+    def closed(self, transactional_id: str) -> None:
+        """It has ended."""
+        self._open.pop(transactional_id, None)
+
+    def remove(self, offsets: Iterable[int]) -> None:
+        """Records that no reader sees: of an aborted transaction, or compacted away."""
+        gone = set(offsets)
+        self._records = [record for record in self._records if record.offset() not in gone]
+        self._offsets = [offset for offset in self._offsets if offset not in gone]
+        self._bytes = [0, *accumulate(record.size for record in self._records)]
 
     def append(self, records: Iterable[Record], timestamp_ms: int) -> int:
         """Returns the offset of the first one."""
@@ -41,18 +62,24 @@ class PartitionLog:
         index = bisect_left(self._offsets, self.start)
         del self._records[:index], self._offsets[:index], self._bytes[:index]
 
+    def expire(self, before_ms: float) -> None:
+        """What is older goes at once; a broker waits until a whole segment is."""
+        if self._records and self._records[0].timestamp()[1] < before_ms:
+            kept = next((record for record in self._records if record.timestamp()[1] >= before_ms), None)
+            self.delete_before(self.end if kept is None else kept.offset() or 0)
+
     def empty(self) -> None:
         """As a topic that was deleted and created anew."""
         self.start = self.end = 0
-        self._records, self._offsets, self._bytes = [], [], [0]
+        self._records, self._offsets, self._bytes, self._open = [], [], [0], {}
 
     def read(self, offset: int, bytes_max: int) -> tuple[list[SimMessage], int]:
-        """Records from an offset on, at least one if there is one, and the offset to go on with."""
-        first = bisect_left(self._offsets, offset)
-        if first == len(self._offsets):
-            return [], self.end
-        end = max(first + 1, bisect_left(self._bytes, self._bytes[first] + bytes_max, first, len(self._offsets)))
-        next_offset = self.end if end == len(self._offsets) else self._offsets[end - 1] + 1
+        """Committed records from an offset on, at least one if there is one, and the offset to go on with."""
+        first, stable = bisect_left(self._offsets, offset), bisect_left(self._offsets, self.stable_end)
+        if first >= stable:
+            return [], max(offset, self.stable_end)
+        end = max(first + 1, bisect_left(self._bytes, self._bytes[first] + bytes_max, first, stable))
+        next_offset = self.stable_end if end == stable else self._offsets[end - 1] + 1
         return self._records[first:end], next_offset
 
     def first_since(self, timestamp_ms: int) -> SimMessage | None:

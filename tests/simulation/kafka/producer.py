@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError
 
 from bridge.core.records import Headers
 from tests.simulation.kafka.cluster import Cluster
-from tests.simulation.kafka.errors import error
+from tests.simulation.kafka.errors import Refused, error, exception
 from tests.simulation.kafka.host import Host
 from tests.simulation.kafka.log import Record
 from tests.simulation.kafka.messages import Place, SimMessage
@@ -30,7 +30,10 @@ class Waiting:
 
 
 class SimProducer:
-    """Idempotent: a record that was sent again is stored once. One that is not confirmed in time is given up."""
+    """Idempotent: a record that was sent again is stored once. One that is not confirmed in time is given up.
+
+    With a `transactional.id` records go within transactions only, see `Transactions`.
+    """
 
     def __init__(self, properties: dict[str, Any], cluster: Cluster, host: Host) -> None:
         self._properties = properties
@@ -42,6 +45,11 @@ class SimProducer:
         self._callbacks: deque[Callable[[], None]] = deque()
         self._given_up = False
         self._delivery_s = float(properties.get("delivery.timeout.ms", 300_000)) / 1000
+        self._transactional_id: str | None = properties.get("transactional.id")
+        self._transaction_s = float(properties.get("transaction.timeout.ms", 60_000)) / 1000
+        self._epoch = 0
+        self._in_transaction = False
+        self._undelivered: KafkaError | None = None
 
     def produce(
         self,
@@ -83,6 +91,50 @@ class SimProducer:
         while (len(self) or self._callbacks) and (left := deadline - self._cluster.timeline.now) > 0:
             self.poll(left)
         return len(self)
+
+    # -- transactions
+
+    def init_transactions(self, timeout: float = -1.0) -> None:
+        """Raises KafkaException."""
+        transactions, name = self._cluster.transactions, self._transactional_id
+        if name is None:
+            raise exception(KafkaError._NOT_CONFIGURED)
+        self._epoch = self._ask(lambda: transactions.initialise(name), timeout)
+
+    def begin_transaction(self) -> None:
+        """Raises KafkaException where one is open, or where this is no transactional producer."""
+        if not self._epoch or self._in_transaction:
+            raise exception(KafkaError._STATE)
+        if self._given_up:
+            raise NotImplementedError("another transaction after one that was aborted")
+        self._in_transaction, self._undelivered = True, None
+
+    def commit_transaction(self, timeout: float = -1.0) -> None:
+        """Raises KafkaException; then the transaction is still open, unless the producer was fenced off."""
+        deadline = self._cluster.timeline.now + timeout
+        if self.flush(timeout):
+            raise exception(KafkaError._TIMED_OUT)
+        if self._undelivered is not None:
+            raise exception(self._undelivered.code(), self._undelivered.str())
+        self._end(True, deadline - self._cluster.timeline.now)
+
+    def abort_transaction(self, timeout: float = -1.0) -> None:
+        """Raises KafkaException."""
+        self.purge()
+        self._end(False, timeout)
+
+    def _end(self, commit: bool, timeout_s: float) -> None:
+        transactions, name = self._cluster.transactions, self._transactional_id or ""
+        if not self._in_transaction:
+            raise exception(KafkaError._STATE)
+        self._ask(lambda: transactions.end(name, self._epoch, commit), timeout_s)
+        self._in_transaction = False
+
+    def _ask(self, request: Callable[[], Any], timeout_s: float) -> Any:
+        with self._cluster.lock:
+            return self._wire.ask(request, timeout_s)
+
+    # -- the rest
 
     def purge(self) -> None:
         """Of what is not delivered only errors come. What is under way may still arrive."""
@@ -133,6 +185,14 @@ class SimProducer:
     def _append(self, waiting: Waiting) -> SimMessage | KafkaError:
         if waiting.place not in self._cluster.logs:
             return error(KafkaError._UNKNOWN_PARTITION)
+        name, transactions = self._transactional_id, self._cluster.transactions
+        if name is not None:
+            try:
+                transactions.check(name, self._epoch)
+            except Refused as refused:
+                return error(refused.code)
+            end = self._cluster.logs[waiting.place].end
+            transactions.append(name, self._epoch, waiting.place, end, self._transaction_s)
         offset = self._cluster.produce(*waiting.place, [waiting.record], waiting.timestamp_ms)
         return SimMessage(waiting.place, offset, waiting.timestamp_ms or 0, *waiting.record)
 
@@ -157,12 +217,13 @@ class SimProducer:
 
     def _report(self, waiting: Waiting, answer: SimMessage | KafkaError) -> None:
         on_delivery = waiting.on_delivery
-        if waiting.reported or on_delivery is None:
+        failed = answer if isinstance(answer, KafkaError) else None
+        if waiting.reported:
             return
         waiting.reported = True
-        failed = answer if isinstance(answer, KafkaError) else None
+        self._undelivered = self._undelivered or failed
         message = answer if isinstance(answer, SimMessage) else SimMessage(waiting.place, -1, 0, *waiting.record)
-        self._callbacks.append(lambda: on_delivery(failed, message))
+        self._callbacks.append(lambda: on_delivery(failed, message) if on_delivery else None)
 
     def _lost(self) -> None:
         if self._given_up:

@@ -75,15 +75,18 @@ class FakeConsumer:
         for offset in offsets:
             if offset.partition not in self.refuse:
                 self.stored[offset.topic, offset.partition] = offset
+        results = [self._result(offset) for offset in offsets]
+        # As librdkafka does: the error of one partition is also the error of the whole.
+        overall = next((result.error for result in results if result.error is not None), None)
         if asynchronous:
-            results = [self._result(offset) for offset in offsets]
-            # As librdkafka does: the error of one partition is also the error of the whole.
-            overall = next((result.error for result in results if result.error is not None), None)
             self.scenes.appendleft(lambda: self.properties["on_commit"](overall, results))
+        elif overall is not None:
+            raise KafkaException(overall)
 
     def _result(self, offset: TopicPartition) -> Any:
         error = self.refuse.get(offset.partition)
-        return SimpleNamespace(topic=offset.topic, partition=offset.partition, offset=offset.offset, error=error)
+        said = {name: getattr(offset, name) for name in ("topic", "partition", "offset", "metadata")}
+        return SimpleNamespace(**said, error=error)
 
     def seek(self, place: TopicPartition) -> None:
         if not self.seekable:

@@ -140,9 +140,10 @@ def test_other_errors_stay_as_they_are() -> None:
         assert Explanations(Security()).explain(error) is error
 
 
-def test_a_connection_that_ends_before_the_login_is_no_refusal() -> None:
+@pytest.mark.parametrize("why", ["Local: Broker transport failure", "Broker: Request not valid in current SASL state"])
+def test_a_connection_that_ends_before_the_login_is_no_refusal(why: str) -> None:
     text = (
-        "sasl_ssl://b1:9096/1: SASL SCRAM-SHA-512 mechanism handshake failed: Local: Broker transport failure: broker's "
+        f"sasl_ssl://b1:9096/1: SASL SCRAM-SHA-512 mechanism handshake failed: {why}: broker's "
         "supported mechanisms: (n/a) (after 0ms in state DOWN)"
     )
     found = explained(SCRAM, KafkaError._AUTHENTICATION, text)

@@ -78,6 +78,17 @@ async def test_the_start_is_committed_and_named_with_its_slices():
     assert (stored.offset, decode(stored.metadata).slices) == (5, 2)
 
 
+async def test_beside_what_cannot_be_read_no_partition_of_the_topic_is_begun():
+    """N of `partition_key: partition` may stand there."""
+    stage = Stage(start=5)
+    later = '{"v":2,"n":1}'
+    stage.consumer.stored["orders", 0] = TopicPartition("orders", 0, 7, metadata=later)
+    (assigned,) = await stage.play(stage.assign)
+    assert isinstance(assigned, Assigned)
+    assert [(entry.offset, entry.metadata) for entry in assigned.partitions] == [(7, later), (5, later)]
+    assert list(stage.consumer.stored) == [("orders", 0)]
+
+
 async def test_records_that_come_in_the_step_of_the_assignment_are_read_again():
     stage = Stage(start=5)
     events = await stage.play(lambda: stage.assign(FakeMessage(("orders", 0), 5)))
@@ -136,10 +147,12 @@ async def test_only_what_kafka_refused_counts_as_refused():
 async def test_a_late_answer_to_an_earlier_commit_confirms_nothing_and_is_told():
     stage = Stage()
     await stage.play(stage.assign)
-    with pytest.raises(UnavailableError):
-        await stage.source.commit({ORDERS[0]: CommitPoint(1, "")}, timeout_s=0)
+    given_up = asyncio.ensure_future(stage.source.commit({ORDERS[0]: CommitPoint(1, "")}, timeout_s=0.01))
+    await asyncio.sleep(0)
     stage.source._run_commands()
     late = stage.consumer.scenes.popleft()
+    with pytest.raises(UnavailableError):
+        await given_up
     answer = asyncio.ensure_future(stage.source.commit({ORDERS[0]: CommitPoint(2, "")}))
     await asyncio.sleep(0)
     stage.source._run_commands()
@@ -148,7 +161,27 @@ async def test_a_late_answer_to_an_earlier_commit_confirms_nothing_and_is_told()
     assert not answer.done()
     await stage.play(lambda: None)
     assert await answer == {}
-    late()
+
+
+async def test_a_commit_that_was_given_up_before_it_was_sent_is_not_sent_and_told():
+    stage = Stage()
+    await stage.play(stage.assign)
+    with pytest.raises(UnavailableError):
+        await stage.source.commit({ORDERS[0]: CommitPoint(1, ""), ORDERS[1]: CommitPoint(1, "")}, timeout_s=0)
+    stage.source._run_commands()
+    assert not stage.consumer.scenes
+    assert await stage.source.events() == [CommittedLate([ORDERS[0], ORDERS[1]])]
+
+
+async def test_a_commit_that_is_answered_after_it_was_given_up_is_told_also_where_none_came_after_it():
+    stage = Stage()
+    await stage.play(stage.assign)
+    given_up = asyncio.ensure_future(stage.source.commit({ORDERS[0]: CommitPoint(1, "")}, timeout_s=0.01))
+    await asyncio.sleep(0)
+    stage.source._run_commands()
+    with pytest.raises(UnavailableError):
+        await given_up
+    await stage.play(lambda: None)
     assert await stage.source.events() == [CommittedLate([ORDERS[0]])]
 
 
@@ -160,6 +193,18 @@ async def test_a_revocation_that_nobody_completes_ends_with_its_deadline():
     assert (list(revoking.partitions), stage.consumer.assignment) == (ORDERS[:1], {1: 0})
     revoking.complete({ORDERS[0]: CommitPoint(9, "too late")})
     assert stage.consumer.stored["orders", 0].offset == 0
+
+
+async def test_a_drain_whose_commit_is_refused_is_told(monkeypatch):
+    monkeypatch.setattr(Handover, "wait_for", lambda *_: {ORDERS[0]: CommitPoint(9, "")})
+    stage = Stage()
+    await stage.play(stage.assign)
+    stage.consumer.refuse[0] = KafkaError(KafkaError.REBALANCE_IN_PROGRESS)
+    _, trouble = await stage.play(stage.revoke)
+    assert isinstance(trouble, SourceTrouble)
+    assert trouble.code == "REBALANCE_IN_PROGRESS"
+    assert "orders-0" in trouble.message
+    assert (stage.consumer.stored["orders", 0].offset, stage.consumer.assignment) == (0, {1: 0})
 
 
 async def test_lost_partitions_are_named_and_nothing_is_committed_for_them():

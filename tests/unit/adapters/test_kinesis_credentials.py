@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from botocore.exceptions import BotoCoreError, CredentialRetrievalError
 from bridge.adapters.kinesis.credentials import AssumedRole, kinesis_session, session_name
 from bridge.adapters.kinesis.shard_directory import KinesisShardDirectory
 from bridge.adapters.kinesis.sink import open_sink
+from bridge.adapters.system_clock import SystemClock
 from bridge.core.errors import RefusedError
 from bridge.core.records import Outcome
 from tests.contract.kinesis_sinks import request_of
@@ -113,7 +115,7 @@ async def test_a_chain_without_credentials_names_the_key_too(sts: FakeSts, monke
 
 async def test_the_sink_and_the_other_calls_sign_with_the_role(sts: FakeSts) -> None:
     session = kinesis_session(ROLE, "eu-central-1")
-    async with open_sink(session, NOWHERE, "eu-central-1", 1.0, 1) as sink:
+    async with open_sink(session, NOWHERE, "eu-central-1", 1.0, 1, SystemClock()) as sink:
         signed = await sink._signed(b"{}")
     async with session.create_client("kinesis", region_name="eu-central-1", endpoint_url=NOWHERE) as client:
         credentials = await client._request_signer._credentials.get_frozen_credentials()
@@ -127,8 +129,8 @@ async def test_the_sink_and_the_other_calls_sign_with_the_role(sts: FakeSts) -> 
 async def test_what_the_bridge_says_of_a_refusal(sts: FakeSts, caplog: pytest.LogCaptureFixture) -> None:
     sts.lifetime = None
     session = kinesis_session(ROLE, "eu-central-1")
-    async with open_sink(session, NOWHERE, "eu-central-1", 1.0, 1) as sink:
-        answer = await sink.put("orders", request_of(("k", b"x")))
+    async with open_sink(session, NOWHERE, "eu-central-1", 1.0, 1, SystemClock()) as sink:
+        answer = await sink.put("orders", request_of(("k", b"x")), inf)
     assert answer.whole is Outcome.FATAL
     assert "kinesis.role_arn" in answer.message
     async with session.create_client("kinesis", region_name="eu-central-1", endpoint_url=NOWHERE) as client:

@@ -2,24 +2,38 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any
 
 from bridge.app.ledger import LedgerLine
 from bridge.app.parking import Parking
 from bridge.app.partition_line import PartitionLine
+from bridge.app.sending import StreamPorts
+from bridge.app.service_time import ServiceTime
 from bridge.app.stream_line import StreamLine
 from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.delivery.policies import Policies
 from bridge.core.delivery.requests import Request, RequestLimits
+from bridge.core.delivery.stream_description import StreamDescription
 from bridge.core.quotas import MIB
 from bridge.core.records import DeadLetter, Outcome, PutAnswer
-from bridge.ports import StreamDescription
 from tests.unit.app.ledger_topics import SLOTS, LedgerTopic
 from tests.unit.app.lines import FIRST_MS, LoggingTelemetry, new_line
 from tests.unit.core.delivery.columns import even_shard_map, source_batch
 
 LIMITS = RequestLimits(500, 5 * MIB)
 SPEC = MappingSpec("key", "orders", policies=Policies("stop", "stop", "stop", "stop"))
+
+
+def told_s() -> int:
+    """What Kinesis says its time is."""
+    return FIRST_MS // 1000 + int(asyncio.get_running_loop().time())
+
+
+SEQUENCE_NUMBERS = count(1)
+"""Of all streams: no two records have the same."""
 
 
 class Kinesis:
@@ -37,16 +51,20 @@ class Kinesis:
         answer = self.descriptions.pop(0) if self.descriptions else self.description
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return replace(answer, date_s=told_s())
 
     async def try_to_write(self, stream: str) -> None:
         raise AssertionError("not part of the line")
 
-    async def put(self, stream: str, request: Request) -> PutAnswer:
+    async def try_to_read(self, stream: str) -> None:
+        raise AssertionError("not part of the line")
+
+    async def put(self, stream: str, request: Request, deadline: float) -> PutAnswer:
         self.requests.append(request)
         shards = [shard for shard, first, end in request.runs for _ in range(first, end)]
-        stored = PutAnswer(None, [Outcome.STORED] * len(request), shards, ["1"] * len(request))
-        return self.answers.pop(0) if self.answers else stored
+        numbers = [str(next(SEQUENCE_NUMBERS)) for _ in shards]
+        stored = PutAnswer(None, [Outcome.STORED] * len(request), shards, numbers)
+        return replace(self.answers.pop(0) if self.answers else stored, date_s=told_s())
 
 
 class DeadLetterTopic:
@@ -73,12 +91,18 @@ class LoopClock:
         return FIRST_MS + 1000.0 * self.monotonic()
 
 
+def stream_ports(kinesis: Any, time: ServiceTime | None = None) -> StreamPorts:
+    """Of a Kinesis that is sink and directory."""
+    clock = LoopClock()
+    return StreamPorts(kinesis, kinesis, clock, time or ServiceTime(clock), 6.0)
+
+
 class Stream:
     """A running stream line with one partition."""
 
     def __init__(self, kinesis: Kinesis, limits: RequestLimits = LIMITS) -> None:
         self.kinesis, self.telemetry = kinesis, LoggingTelemetry()
-        ports = (kinesis, kinesis, LoopClock())
+        ports = stream_ports(kinesis)
         self.stream = StreamLine("stream", ports, self.telemetry, limits, 1.0, asyncio.Semaphore(8), KeyCache())
         self.halts: list[tuple[PartitionLine, Halt]] = []
         self.dead_letters = DeadLetterTopic()

@@ -10,7 +10,7 @@ from bridge.app.jobs.replay import Carried, Fate, Replaying, replay, slices_of
 from bridge.app.settings import parse_settings
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, encode
 from bridge.core.delivery.dead_letters import origin_of
-from bridge.core.errors import UnavailableError
+from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.records import DeadLetter, Partition
 from tests.unit.app.dead_letter_topics import NOW_MS, DeadLetterTopic, letter
 
@@ -177,6 +177,7 @@ class Group:
 
     def __init__(self, slices: list[int]) -> None:
         self.slices = slices
+        self.first = "not ours"
 
     async def partitions_of(self, wanted):
         return [p for p in (*(Partition("orders", number) for number in range(3)), Partition("other", 0)) if wanted(p.topic)]
@@ -184,7 +185,14 @@ class Group:
     async def committed(self, group, partitions):
         assert group == "orders-move"
         points = [CommitPoint(5, encode(CommitMetadata(slices=slices))) for slices in self.slices]
-        return {partitions[0]: CommitPoint(5, "not ours"), **dict(zip(partitions[1:], points, strict=False))}
+        return {partitions[0]: CommitPoint(5, self.first), **dict(zip(partitions[1:], points, strict=False))}
+
+
+async def test_where_the_slices_may_not_be_read_nothing_is_replayed():
+    group = Group([2])
+    group.first = '{"v":2}'
+    with pytest.raises(RefusedError, match=r"orders-0.*version 2"):
+        await slices_of(SETTINGS, group)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("told", "slices"), [([], 3), ([2], 2), ([9, 7], 7)])

@@ -9,7 +9,7 @@ from bridge.app.partition_line import AHEAD_ROWS_MIN
 from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.records import Partition, PutAnswer
 from bridge.ports import Assigned, AssignedPartition, PartitionFailed, Revoking
-from tests.unit.app.forward_lines import Kafka, forward_line
+from tests.unit.app.forward_lines import Kafka, forward_line, running
 from tests.unit.app.lines import LoggingTelemetry
 from tests.unit.app.streams import Kinesis
 from tests.unit.core.delivery.columns import source_batch
@@ -20,9 +20,9 @@ ROWS = 1000
 class Slow(Kinesis):
     """Needs a second for each request."""
 
-    async def put(self, stream: str, request: object) -> PutAnswer:
+    async def put(self, stream: str, request: object, deadline: float) -> PutAnswer:
         await asyncio.sleep(1)
-        return await super().put(stream, request)  # type: ignore[arg-type]
+        return await super().put(stream, request, deadline)  # type: ignore[arg-type]
 
 
 class Bridge:
@@ -45,10 +45,8 @@ class Bridge:
 @pytest.fixture
 async def bridge() -> AsyncIterator[Bridge]:
     bridge = Bridge()
-    task = asyncio.ensure_future(bridge.line.run())
-    yield bridge
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    async with running(bridge.line):
+        yield bridge
 
 
 @pytest.mark.looptime

@@ -13,9 +13,9 @@ from bridge.app.partition_line import PartitionLine
 from bridge.app.stream_line import PIECES
 from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.lanes import ROW_BYTES
+from bridge.core.delivery.stream_description import StreamDescription
 from bridge.core.quotas import MIB
 from bridge.core.records import Outcome, PutAnswer, SourceBatch
-from bridge.ports import StreamDescription
 from tests.unit.app.lines import new_line
 from tests.unit.app.streams import Kinesis, Stream
 from tests.unit.core.delivery.columns import even_shard_map, source_batch
@@ -79,11 +79,11 @@ class Gated(Kinesis):
         self.description = StreamDescription(even_shard_map(4), MIB)
         self.waiting: list[asyncio.Event] = []
 
-    async def put(self, stream: str, request: Any) -> PutAnswer:
+    async def put(self, stream: str, request: Any, deadline: float) -> PutAnswer:
         gate = asyncio.Event()
         self.waiting.append(gate)
         await gate.wait()
-        return await super().put(stream, request)
+        return await super().put(stream, request, deadline)
 
     def let_through(self, number: int) -> None:
         if self.waiting:

@@ -159,9 +159,9 @@ def test_a_partition_that_left_is_not_told_of_any_more():
 class Distant(Kinesis):
     """A fifth of a second away."""
 
-    async def put(self, stream: str, request: Request) -> PutAnswer:
+    async def put(self, stream: str, request: Request, deadline: float) -> PutAnswer:
         await asyncio.sleep(0.2)
-        return await super().put(stream, request)
+        return await super().put(stream, request, deadline)
 
 
 @pytest.mark.looptime

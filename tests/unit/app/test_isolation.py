@@ -11,9 +11,10 @@ from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.delivery.lanes import ROW_BATCH, ROW_PARTITION_KEY, Row, offset_of
 from bridge.core.delivery.partition_keys import hash_key
 from bridge.core.delivery.requests import Request
+from bridge.core.delivery.stream_description import StreamDescription
 from bridge.core.quotas import HASH_KEY_MAX, MIB
 from bridge.core.records import Outcome, Partition, PutAnswer
-from bridge.ports import Assigned, AssignedPartition, Revoking, StreamDescription
+from bridge.ports import Assigned, AssignedPartition, Revoking
 from tests.unit.app.forward_lines import DRAIN_S, Kafka, forward_line
 from tests.unit.app.lines import LoggingTelemetry
 from tests.unit.app.streams import Kinesis
@@ -39,7 +40,7 @@ class Shards(Kinesis):
         self.refuses: Refuses = lambda stream, row: None
         self.stored: defaultdict[Partition, list[tuple[int, str]]] = defaultdict(list)
 
-    async def put(self, stream: str, request: Request) -> PutAnswer:
+    async def put(self, stream: str, request: Request, deadline: float) -> PutAnswer:
         await asyncio.sleep(ROUND_TRIP_S)
         outcomes = [self.refuses(stream, row) or Outcome.STORED for row in request.rows]
         for row, outcome in zip(request.rows, outcomes, strict=True):

@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import cast
 
 import pytest
 
-from bridge.app.commit import Commits, commit_what_moved
+from bridge.app.commit import Commits
 from bridge.app.lag import lag_samples
 from bridge.app.ledger import LedgerLine
-from bridge.app.partition_line import PartitionLine
+from bridge.app.partition_line import PartitionLine, Phase
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, decode, encode
 from bridge.core.delivery.halts import Halt
 from bridge.core.errors import UnavailableError
@@ -140,9 +139,14 @@ class FakeSource:
         return self.refused
 
 
-def run(source: FakeSource, lines: list[PartitionLine], telemetry: LoggingTelemetry | None = None) -> bool:
+def commits_of(source: FakeSource, lines: list[PartitionLine], telemetry: LoggingTelemetry | None = None) -> Commits:
     by_partition = {line.partition: line for line in lines}
-    return asyncio.run(commit_what_moved(cast(Source, source), by_partition, no_ledger(), telemetry or LoggingTelemetry()))
+    told = telemetry or LoggingTelemetry()
+    return Commits(lambda: cast(Source, source), by_partition, no_ledger(), 0.0, told)
+
+
+def run(source: FakeSource, lines: list[PartitionLine], telemetry: LoggingTelemetry | None = None) -> bool:
+    return asyncio.run(commits_of(source, lines, telemetry).commit())
 
 
 def no_ledger() -> LedgerLine:
@@ -187,8 +191,7 @@ def test_what_becomes_unknown_while_a_commit_is_under_way_stays_unknown():
     async def at_last() -> bool:
         return await commits.at_last()
 
-    source = cast(Source, Late())
-    commits = Commits(lambda: source, {line.partition: line}, no_ledger(), 1.0, LoggingTelemetry(), lambda trouble: None)
+    commits = commits_of(Late(), [line])
     line.committed = None
     assert asyncio.run(at_last())
     assert line.committed is None
@@ -209,9 +212,7 @@ def test_there_is_one_commit_at_a_time():
         return first, second
 
     source = Slow()
-    commits = Commits(
-        lambda: cast(Source, source), {line.partition: line}, no_ledger(), 0.0, LoggingTelemetry(), lambda trouble: None
-    )
+    commits = commits_of(source, [line])
     assert asyncio.run(twice()) == (True, True)
     assert len(source.commits) == 2
     assert line.committed == line.commit_point()
@@ -219,8 +220,26 @@ def test_there_is_one_commit_at_a_time():
 
 def test_an_unanswered_commit_confirms_nothing():
     line = new_line()
-    with suppress(UnavailableError):
-        run(FakeSource(error=UnavailableError("late")), [line])
+    assert not run(FakeSource(error=UnavailableError("late")), [line])
     assert line.committed is None
-    with pytest.raises(UnavailableError):
-        run(FakeSource(error=UnavailableError("late")), [line])
+    assert not run(FakeSource(error=UnavailableError("late")), [line])
+
+
+def test_a_partition_is_not_opened_while_an_earlier_commit_may_still_come_behind():
+    async def phases() -> list[Phase]:
+        seen = []
+        source.error = UnavailableError("late")
+        await commits.commit()
+        source.error = None
+        line.phase = Phase.OPENING
+        for answered in (False, True):
+            if answered:
+                commits.late([line.partition])
+            await commits.commit()
+            seen.append(line.phase)
+        return seen
+
+    line, source = new_line(), FakeSource()
+    line.phase = Phase.CLEAN
+    commits = commits_of(source, [line])
+    assert asyncio.run(phases()) == [Phase.OPENING, Phase.OPEN]

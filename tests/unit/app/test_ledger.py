@@ -16,13 +16,17 @@ from bridge.core.delivery.requests import Request
 from bridge.core.proof.ledger_entries import Resolved, Stored
 from bridge.core.records import Outcome, Partition, PutAnswer
 from bridge.ports import Assigned, AssignedPartition, Lost, Revoking
-from tests.unit.app.forward_lines import Kafka, forward_line
+from tests.unit.app.control_topics import ControlTopic
+from tests.unit.app.forward_lines import Behind, Kafka, forward_line
 from tests.unit.app.ledger_topics import LedgerTopic
 from tests.unit.app.lines import LoggingTelemetry
 from tests.unit.app.streams import Kinesis
 from tests.unit.core.delivery.columns import source_batch
 
 ORDERS = Partition("orders", 0)
+LEASE_S = 12.0
+RECOVERED_S = LEASE_S + 8.0
+"""With what may be stored after it, and some reads."""
 
 
 def request_offsets(request: Request) -> list[int]:
@@ -43,26 +47,46 @@ class Partly(Kinesis):
 
     throttled: Collection[int] = ()
 
-    async def put(self, stream: str, request: Request) -> PutAnswer:
-        answer = await super().put(stream, request)
+    async def put(self, stream: str, request: Request, deadline: float) -> PutAnswer:
+        answer = await super().put(stream, request, deadline)
         outcomes = [Outcome.THROTTLED if o in self.throttled else Outcome.STORED for o in request_offsets(request)]
         return PutAnswer(None, outcomes, answer.shard_ids, answer.sequence_numbers)
 
 
-class Process:
-    """A bridge over a ledger that outlives it."""
+class Topics(LedgerTopic):
+    """All that outlives a process: the ledger, and the control topic."""
 
-    def __init__(self, ledger: LedgerTopic, kafka: Kafka | None = None, kinesis: Kinesis | None = None) -> None:
+    def __init__(self) -> None:
+        super().__init__()
+        self.control = ControlTopic()
+
+
+class Process:
+    """A bridge over topics that outlive it."""
+
+    def __init__(
+        self, ledger: Topics, kafka: Kafka | None = None, kinesis: Kinesis | None = None, behind: Behind | None = None
+    ) -> None:
         policies = Policies(on_tombstone="skip")
         self.kafka, self.kinesis, self.ledger = kafka or Kafka(), kinesis or Kinesis(), ledger
-        self.line: ForwardLine = forward_line(self.kafka, self.kinesis, LoggingTelemetry(), ledger=ledger, policies=policies)
+        self.behind = behind or Behind(lease_ms=LEASE_S * 1000, control=ledger.control)
+        self.line: ForwardLine = forward_line(
+            self.kafka,
+            self.kinesis,
+            LoggingTelemetry(),
+            ledger=ledger,
+            policies=policies,
+            behind=self.behind,
+        )
         self._task = asyncio.ensure_future(self.line.run())
 
     def assign(self, offset: int = 0, metadata: str = "") -> None:
         self.kafka.hand_over(Assigned([AssignedPartition(ORDERS, offset, metadata, 1)]))
 
     def read(self, first: int, *values: bytes | None) -> None:
-        self.kafka.hand_over(source_batch([(first + i, b"key-%d" % i, value) for i, value in enumerate(values)], ORDERS))
+        rows = [(b"key-%d" % i, value) for i, value in enumerate(values)]
+        self.behind.group.rows.setdefault(ORDERS, [])[first:] = rows
+        self.kafka.hand_over(source_batch([(first + i, *row) for i, row in enumerate(rows)], ORDERS))
 
     @property
     def sent(self) -> set[int]:
@@ -74,12 +98,12 @@ class Process:
 
 
 @pytest.fixture
-async def ledger() -> LedgerTopic:
-    return LedgerTopic()
+async def ledger() -> Topics:
+    return Topics()
 
 
 @pytest.fixture
-async def process(ledger: LedgerTopic) -> AsyncIterator[Process]:
+async def process(ledger: Topics) -> AsyncIterator[Process]:
     process = Process(ledger, Commitless(), Partly())
     yield process
     await process.end()
@@ -145,10 +169,10 @@ async def test_a_new_owner_sends_only_what_the_ledger_does_not_have(process, led
         after.kinesis.requests.clear()
     else:
         await process.end()
-        after = Process(ledger)
+        after = Process(ledger, behind=process.behind)
     after.assign(point.offset, point.metadata)
     after.read(1, *[b"x"] * 4, b"key-5", None, b"key-7", b"new")
-    await asyncio.sleep(3)
+    await asyncio.sleep(RECOVERED_S)
     assert after.sent == {1, 9 - 1}
     assert after.kafka.committed[ORDERS].offset == 9
     assert sorted(set(offsets_in(ledger))) == list(range(9))
@@ -167,17 +191,17 @@ async def test_what_an_owner_has_left_unread_of_the_one_before_is_told_on(proces
     await asyncio.sleep(3)
     point = process.kafka.committed[ORDERS]
     await process.end()
-    between, done = Process(ledger), asyncio.get_running_loop().create_future()
+    between, done = Process(ledger, behind=process.behind), asyncio.get_running_loop().create_future()
     between.assign(point.offset, point.metadata)
-    await asyncio.sleep(3)
+    await asyncio.sleep(RECOVERED_S)
     between.kafka.hand_over(Revoking([ORDERS], done.set_result))
     point = (await asyncio.wait_for(done, 30))[ORDERS]
     assert ownership(point).is_open, "others have to look above it, though nothing came yet"
     await between.end()
-    last = Process(ledger)
+    last = Process(ledger, behind=process.behind)
     last.assign(point.offset, point.metadata)
     last.read(1, *[b"x"] * 5)
-    await asyncio.sleep(3)
+    await asyncio.sleep(RECOVERED_S)
     assert last.sent == {1, 5}
     await last.end()
 
@@ -205,7 +229,8 @@ async def test_nothing_is_attempted_before_kafka_was_told_that_attempts_may_foll
 
 
 @pytest.mark.looptime
-async def test_what_is_not_written_stops_the_sending(process, ledger):
+async def test_what_is_not_written_stops_the_sending(ledger):
+    process = Process(ledger, Commitless(), Partly(), Behind())
     process.assign()
     await asyncio.sleep(0.1)
     ledger.away = True
@@ -218,3 +243,4 @@ async def test_what_is_not_written_stops_the_sending(process, ledger):
     ledger.away = False
     await asyncio.sleep(600)
     assert len(process.sent) == sent
+    await process.end()

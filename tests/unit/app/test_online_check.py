@@ -56,6 +56,9 @@ class TryableKinesis(Kinesis):
     async def try_to_write(self, stream: str) -> None:
         return None
 
+    async def try_to_read(self, stream: str) -> None:
+        return None
+
 
 async def check(kafka: Kafka, *routes: dict[str, Any], kinesis: Kinesis | None = None, **more: Any) -> dict[str, CheckResult]:
     settings = parse_settings(
@@ -123,7 +126,8 @@ async def test_the_ledger_topic_is_tried(error: Exception | None, reachable: boo
         "topic orders-move.ledger: make it, or read and write it"
     ]
     assert (found.problem, found.reachable) == (None if error is None else "no", reachable)
-    (tried,) = kafka.ledgers
+    tried, control = kafka.ledgers
+    assert (control.name, control.partitions, control.replication_factor) == ("orders-move.control", 1, 3)
     assert (tried.partitions, tried.replication_factor, tried.settings["retention.ms"]) == (8, 3, "777600000")
 
 

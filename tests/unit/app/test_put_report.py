@@ -63,6 +63,29 @@ def test_trouble_is_logged_once_and_its_end_once(report, telemetry):
     assert telemetry.total("bridge_put_requests_total", "stream", "transient") == 3
 
 
+def test_trouble_ends_without_another_request_where_all_that_had_no_answer_has_landed(report, telemetry):
+    rows = admit(new_line(), [0, 1, 2]).take_rows()
+    answered(report, failure(Outcome.UNKNOWN, "ConnectionLost"), unknown=rows)
+    report.found(rows[:1], [])
+    assert report.trouble is not None, "two are not known yet"
+    report.found(rows[1:], [])
+    assert report.trouble is None
+    assert telemetry.events() == ["stream_trouble", "stream_recovered"]
+    report.found(rows[:1], [])
+    assert telemetry.events() == ["stream_trouble", "stream_recovered"]
+
+
+def test_trouble_goes_on_where_something_is_sent_again_or_the_stream_says_no(report):
+    rows = admit(new_line(), [0, 1]).take_rows()
+    answered(report, failure(Outcome.UNKNOWN, "ConnectionLost"), unknown=rows)
+    report.found(rows[:1], rows[1:])
+    assert report.trouble is not None
+    answered(report, failure(Outcome.UNKNOWN, "ConnectionLost"), unknown=rows[:1])
+    answered(report, failure(Outcome.FATAL, "AccessDeniedException"))
+    report.found(rows[:1], [])
+    assert report.trouble is not None
+
+
 def test_another_trouble_is_logged_anew_and_what_needs_a_person_as_an_error(report, telemetry):
     answered(report, failure())
     answered(report, failure(Outcome.FATAL, "AccessDeniedException", "x" * 1000))

@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 
 from bridge.app.recreated import CHECK_AGAIN_S, CHECK_S
-from bridge.app.stream_line import NO_SUCH_STREAM, REFRESH_S
+from bridge.app.stream_description import REFRESH_S
+from bridge.app.stream_line import NO_SUCH_STREAM
 from bridge.core.delivery.commit_metadata import CommitMetadata, decode, encode
 from bridge.core.delivery.halts import HALTS
+from bridge.core.delivery.stream_description import StreamDescription
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.quotas import MIB
 from bridge.core.records import Outcome, Partition, PutAnswer
-from bridge.ports import Assigned, AssignedPartition, PartitionFailed, SourceTrouble, StreamDescription
-from tests.unit.app.forward_lines import Kafka, forward_line
+from bridge.ports import Assigned, AssignedPartition, PartitionFailed, SourceTrouble
+from tests.unit.app.forward_lines import Kafka, forward_line, running
 from tests.unit.app.lines import LoggingTelemetry
 from tests.unit.app.streams import Kinesis
 from tests.unit.core.delivery.columns import even_shard_map, source_batch
@@ -59,10 +61,8 @@ class Bridge:
 @pytest.fixture
 async def bridge() -> AsyncIterator[Bridge]:
     bridge = Bridge()
-    task = asyncio.ensure_future(bridge.line.run())
-    yield bridge
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    async with running(bridge.line):
+        yield bridge
 
 
 @pytest.mark.looptime

@@ -16,7 +16,7 @@ from bridge.core.errors import RefusedError
 from bridge.core.quotas import MIB
 from bridge.core.records import DeadLetter, Outcome, Partition, PutAnswer
 from tests.unit.app.lines import LoggingTelemetry
-from tests.unit.app.streams import LIMITS, Kinesis, LoopClock
+from tests.unit.app.streams import LIMITS, Kinesis, stream_ports
 
 CARRIED = Carried(Fate.CARRIED)
 
@@ -35,7 +35,7 @@ async def line(kinesis: Kinesis) -> AsyncIterator[ReplayLine]:
     in_flight, keys, telemetry = asyncio.Semaphore(8), KeyCache(), LoggingTelemetry()
 
     def open_stream(stream: str, share: float) -> StreamLine:
-        return StreamLine(stream, (kinesis, kinesis, LoopClock()), telemetry, LIMITS, share, in_flight, keys)
+        return StreamLine(stream, stream_ports(kinesis), telemetry, LIMITS, share, in_flight, keys)
 
     def route(topic: str, slices: int) -> RoutedTopic:
         assert slices == 4

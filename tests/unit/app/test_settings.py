@@ -303,7 +303,7 @@ def test_what_is_missing_is_named_with_its_meaning() -> None:
         (kafka(Group="x"), "kafka.Group", "did you mean group?"),
         ({"routes": [{"topic": "a", "stream": "b", "lingr": "1s"}]}, "routes[0].lingr", "did you mean linger?"),
         ({"defaults": {"shardshare": 1}}, "defaults.shardshare", "did you mean shard_share?"),
-        ({"switchover": {}}, "switchover", "Known here: name, kafka, kinesis, defaults, routes"),
+        ({"admin": {}}, "admin", "Known here: name, kafka, kinesis, defaults, routes"),
         (kafka(sekurity={"protocol": "SSL"}), "kafka.sekurity", "did you mean security?"),
     ],
 )
@@ -321,7 +321,6 @@ def test_an_unknown_key_names_the_nearest_and_all_known_ones(changes: dict[str, 
         "reverse_topic",
         "parity",
         "direction",
-        "lease",
         "admin",
     ],
 )
@@ -423,9 +422,16 @@ def test_the_session_must_outlast_the_drain() -> None:
 
 
 def test_a_default_in_a_contradiction_is_shown_as_it_would_be_written() -> None:
-    (found,) = problems(commit_interval="10s", **kinesis(request_timeout="20s"))
+    (found,) = problems(commit_interval="10s", lease="2m", **kinesis(request_timeout="20s"))
     assert (found.path, found.value) == ("kafka.session_timeout", "30s")
     assert "at least 50s" in found.remedy
+
+
+def test_a_lease_outlasts_a_request_and_three_commits() -> None:
+    (found,) = problems(lease="9s")
+    assert (found.path, found.value) == ("lease", "9s")
+    assert "more than 9s" in found.remedy
+    assert settings(lease="10s").lease == 10.0
 
 
 def test_with_the_consumer_protocol_the_brokers_session_timeout_counts() -> None:
@@ -654,7 +660,8 @@ def test_the_ledger_has_defaults_that_are_safe() -> None:
     assert (read.ledger.slots, read.ledger.replication_factor, read.ledger.retention) == (16, -1, 8 * 86_400.0)
     assert read.ledger_definition.by_hand() == (
         "kafka-topics.sh --create --topic orders-move.ledger --partitions 16 --config cleanup.policy=delete "
-        "--config retention.ms=691200000 --config retention.bytes=-1 --config max.message.bytes=4259840"
+        "--config retention.ms=691200000 --config retention.bytes=-1 --config message.timestamp.type=LogAppendTime "
+        "--config max.message.bytes=4259840"
     )
     chosen = settings(ledger={"slots": 4, "replication_factor": 3, "retention": "30d"}).ledger_definition
     assert chosen.by_hand("b1:9092").startswith(

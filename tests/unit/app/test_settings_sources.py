@@ -159,7 +159,7 @@ def test_a_problem_inside_an_overridden_mapping_names_the_variable(file: Path) -
         ("BRIDGE_KAFKA__SASL_PASSWORD", "hunter2", "kafka.sasl_password", "unknown key"),
         ("BRIDGE_BUFER_BYTES_MAX", "1MiB", "BRIDGE_BUFER_BYTES_MAX", "did you mean BRIDGE_BUFFER_BYTES_MAX?"),
         ("BRIDGE_KAFKKA__PASSWORD", "hunter2", "BRIDGE_KAFKKA__PASSWORD", "did you mean BRIDGE_KAFKA?"),
-        ("BRIDGE_SWITCHOVER__LAG_MAX", "1s", "BRIDGE_SWITCHOVER__LAG_MAX", "unknown key"),
+        ("BRIDGE_PARITY__WINDOW", "1s", "BRIDGE_PARITY__WINDOW", "unknown key"),
         ("BRIDGE_ROUTES__2__LINGER", "1s", "BRIDGE_ROUTES__2__LINGER", "0 to 0), or 1 to add one"),
         ("BRIDGE_ROUTES__FIRST", "1s", "BRIDGE_ROUTES__FIRST", "number of an existing entry"),
         ("BRIDGE_KAFKA", "{hunter2", "BRIDGE_KAFKA", "correct the YAML"),

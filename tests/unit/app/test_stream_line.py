@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from bridge.app.stream_line import REFRESH_S, RETRY_FIRST_S
+from bridge.app.stream_description import REFRESH_S, RETRY_FIRST_S
 from bridge.core.delivery.requests import RequestLimits
+from bridge.core.delivery.stream_description import StreamDescription
 from bridge.core.errors import RefusedError, UnavailableError
 from bridge.core.quotas import MIB
-from bridge.core.records import Outcome, PutAnswer
-from bridge.ports import StreamDescription
+from bridge.core.records import Outcome, Partition, PutAnswer
 from tests.unit.app.streams import Kinesis, Stream
 from tests.unit.core.delivery.columns import even_shard_map
 
@@ -124,9 +125,32 @@ async def test_a_replica_takes_its_part_of_the_shards(started):
         return sum(map(len, kinesis.requests)) - before
 
     assert await sent_in_two_seconds() == pytest.approx(500, abs=30)
-    stream.stream.set_feeders([None] * 10)
+    stream.stream.shares.set_feeders({Partition("orders", number): None for number in range(10)})
     await asyncio.sleep(1)
     assert await sent_in_two_seconds() == pytest.approx(200, abs=30)
-    stream.stream.set_feeders([None])
+    stream.stream.shares.set_feeders({stream.line.partition: None})
     await asyncio.sleep(1)
     assert await sent_in_two_seconds() == pytest.approx(2000, abs=120)
+
+
+class Timeless(Kinesis):
+    """An endpoint whose answers do not say what time it is."""
+
+    async def describe(self, stream: str) -> StreamDescription:
+        return replace(await super().describe(stream), date_s=None)
+
+
+@pytest.mark.looptime
+async def test_a_stream_that_does_not_tell_the_time_says_why_nothing_is_sent(started):
+    stream = Stream(Timeless())
+    started.append(asyncio.ensure_future(stream.stream.run()))
+    await asyncio.sleep(1)
+    assert "Date" in (stream.stream.trouble or "")
+
+
+@pytest.mark.looptime
+async def test_a_stream_that_tells_the_time_is_in_no_trouble(started):
+    stream = Stream(Kinesis())
+    started.append(asyncio.ensure_future(stream.stream.run()))
+    await asyncio.sleep(1)
+    assert stream.stream.trouble is None

@@ -7,9 +7,9 @@ from bridge.app.settings import Settings, parse_settings
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, encode
 from bridge.core.delivery.ownership import Ownership
 from bridge.core.proof.ledger_entries import Group
-from bridge.core.proof.noted_entries import messages_of
+from bridge.core.proof.ledger_layout import LedgerMessage
+from bridge.core.proof.noted_entries import NotedEntries
 from bridge.core.records import GroupMember, Partition
-from bridge.ports import LedgerMessage
 from tests.unit.app.ledger_topics import SLOTS, LedgerTopic
 
 LEDGER = "orders-move.ledger"
@@ -73,8 +73,11 @@ class KeptLedger(LedgerTopic):
             self.append(groups)
 
     def append(self, groups: Sequence[Group]) -> None:
-        for message in messages_of(groups, SLOTS):
-            self.slots[message.slot].append(message.value)
+        noted = NotedEntries(SLOTS)
+        for group in groups:
+            noted.add(group)
+        for slot in noted.slots():
+            self.slots[slot].append(noted.take(slot).value)
 
     async def read(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[Sequence[LedgerMessage]]:
         async for messages in super().read(begins, ends):

@@ -23,7 +23,11 @@ ledger: {replication_factor: 3}
 LEDGER = (
     "kafka-topics.sh --bootstrap-server b1:9092 --create --topic orders-move.ledger --partitions 16 --replication-factor 3 "
     "--config cleanup.policy=delete --config retention.ms=691200000 --config retention.bytes=-1 "
-    "--config max.message.bytes=4259840"
+    "--config message.timestamp.type=LogAppendTime --config max.message.bytes=4259840"
+)
+CONTROL = (
+    "kafka-topics.sh --bootstrap-server b1:9092 --create --topic orders-move.control --partitions 1 --replication-factor 3 "
+    "--config cleanup.policy=compact"
 )
 DEAD_LETTERS = (
     "kafka-topics.sh --bootstrap-server b1:9092 --create --topic orders-move.dlq --partitions 12 "
@@ -58,14 +62,20 @@ def test_the_topics_are_shown_with_their_commands(runner: CliRunner, config: Pat
     assert result.exit_code == 0
     assert "the cluster's" in result.stdout
     assert "retention.bytes=-1" in result.stdout
-    assert result.stdout.splitlines()[-2:] == [LEDGER, DEAD_LETTERS]
+    assert result.stdout.splitlines()[-3:] == [LEDGER, CONTROL, DEAD_LETTERS]
 
 
 @pytest.mark.usefixtures("_kafka")
 def test_scripts_get_them_as_json(runner: CliRunner, config: Path) -> None:
     result = runner.invoke(app, ["config", "topics", "--config", str(config), "--output", "json"])
-    ledger, letters = json.loads(result.stdout)
-    settings = {"cleanup.policy": "delete", "retention.ms": "691200000", "retention.bytes": "-1", "max.message.bytes": "4259840"}
+    ledger, control, letters = json.loads(result.stdout)
+    settings = {
+        "cleanup.policy": "delete",
+        "retention.ms": "691200000",
+        "retention.bytes": "-1",
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": "4259840",
+    }
     assert ledger == {
         "name": "orders-move.ledger",
         "partitions": 16,
@@ -73,13 +83,14 @@ def test_scripts_get_them_as_json(runner: CliRunner, config: Path) -> None:
         "settings": settings,
         "command": LEDGER,
     }
+    assert (control["partitions"], control["settings"], control["command"]) == (1, {"cleanup.policy": "compact"}, CONTROL)
     assert (letters["replication_factor"], letters["command"]) == (-1, DEAD_LETTERS)
 
 
 def test_without_dead_letters_kafka_is_not_asked(runner: CliRunner, config: Path) -> None:
     config.write_text(CONFIG % "stop")
     result = runner.invoke(app, ["config", "topics", "--config", str(config), "--output", "json"])
-    assert [topic["name"] for topic in json.loads(result.stdout)] == ["orders-move.ledger"]
+    assert [topic["name"] for topic in json.loads(result.stdout)] == ["orders-move.ledger", "orders-move.control"]
 
 
 def test_a_kafka_that_does_not_answer_is_told(runner: CliRunner, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

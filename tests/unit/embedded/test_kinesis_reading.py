@@ -178,6 +178,19 @@ def test_writing_frees_what_the_retention_has_passed():
     assert open_shards(model, "orders", NOW + 86_401)[0].first_place == 4
 
 
+def test_records_may_be_kept_for_less_than_the_retention_and_never_for_more():
+    model = KinesisModel(enforce_limits=False, kept_s=60.0)
+    model.streams.create("orders", 1, NOW)
+    put(model, ["old"], NOW)
+    put(model, ["new"], NOW + 61)
+    assert [record.partition_key for record in read_shard(model, "orders", FIRST, NOW + 61)] == ["new"]
+    assert model.streams.find("orders", NOW + 61).retention_hours == 24
+    patient = KinesisModel(enforce_limits=False, kept_s=1e9)
+    patient.streams.create("orders", 1, NOW)
+    put(patient, ["old"], NOW)
+    assert read_shard(patient, "orders", FIRST, NOW + 86_401) == []
+
+
 def test_a_number_that_was_trimmed_begins_at_the_trim_horizon():
     model = new_model()
     (old,) = put(model, ["old"], NOW)

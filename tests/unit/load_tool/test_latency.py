@@ -74,7 +74,8 @@ class Client:
             raise ClientError({"Error": {"Code": "ProvisionedThroughputExceededException"}}, "GetRecords")
         number = int(ShardIterator)
         last = number + 1 == len(self._pages)
-        return {"Records": self._pages[number], "MillisBehindLatest": 0, "NextShardIterator": None if last else str(number + 1)}
+        page = [{**record, "SequenceNumber": f"{number}{row:03d}"} for row, record in enumerate(self._pages[number])]
+        return {"Records": page, "MillisBehindLatest": 0, "NextShardIterator": None if last else str(number + 1)}
 
 
 def stored(produced_s: float, arrived_s: float, key: str = "key-00000001", number: int = 0) -> dict[str, Any]:

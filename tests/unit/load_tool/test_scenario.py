@@ -19,6 +19,7 @@ PART = {"name": "p", "partitions": 1, "keys": {"count": 1}, "value_bytes": 100, 
 WINDOW = {"warm_up_s": 1, "duration_s": 5}
 KINESIS = Kinesis(KinesisAddress("us-east-1", "http://127.0.0.1:1"), {}, None)
 ABSENCE = {"after_s": 3, "duration_s": 6, "rebalance_s": 2}
+KILL = {"after_s": 3}
 
 
 def load(tmp_path: Path, **scenario: Any) -> Any:
@@ -52,6 +53,9 @@ def test_defaults_are_under_every_part(tmp_path: Path):
         ({"window": {**WINDOW, "duration_s": 20, "absence": ABSENCE}}, "replicas: 2 or more"),
         ({"replicas": 2, "window": {**WINDOW, "duration_s": 9, "absence": ABSENCE}}, "duration_s: write more than absence"),
         ({"replicas": 2, "window": {**WINDOW, "absence": {**ABSENCE, "rebalance_s": 4}}}, "absence.duration_s: write more"),
+        ({"window": {**WINDOW, "duration_s": 20, "kill": KILL}}, "replicas: 2 or more"),
+        ({"replicas": 2, "window": {**WINDOW, "kill": KILL}}, "duration_s: write more than kill.after_s"),
+        ({"replicas": 2, "window": {**WINDOW, "duration_s": 20, "kill": KILL, "rate": 5}}, "kill: remove rate"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, change: dict[str, Any], named: str):
@@ -81,7 +85,7 @@ SHIPPED = [(name, part) for name, scenario in load_scenarios().items() for part 
 
 def test_the_scenarios_that_are_promised_are_there():
     scenarios = load_scenarios()
-    assert set(scenarios) == {"line", "latency", "saturate", "hot-key", "replicas", "smoke"}
+    assert set(scenarios) == {"line", "latency", "saturate", "hot-key", "replicas", "recovery", "smoke"}
     assert [name for name, scenario in scenarios.items() if not scenario.by_default] == ["smoke"]
 
 

@@ -1,11 +1,12 @@
 """Aggregates against a server that refuses and loses at will, and whose shards change before the scheduler hears of it.
 
 What counts is what a KCL application is given. Laws: every record arrives; first occurrences of a key stand in source order;
-nothing arrives twice unless an answer was lost or KCL dropped the aggregate; what may be committed never passes a record that
-did not arrive.
+nothing arrives twice unless KCL dropped the aggregate, or an answer was lost and the scheduler was told that it was not stored;
+nothing in doubt is sent; what may be committed never passes a record that did not arrive.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ from bridge.core.delivery.scheduler import Scheduler
 from bridge.core.delivery.shard_map import ShardMap
 from bridge.core.records import Outcome, Partition, PutAnswer
 from tests.unit.core.delivery.columns import even_shard_map, source_batch
+from tests.unit.core.delivery.doubts import Doubts, Place, check_counts, records_of
 
 LIMITS = RequestLimits(records_max=4, bytes_max=26_000)
 AGGREGATES = AggregateLimits(bytes_max=1500, records_max=6, bridge="mover")
@@ -32,7 +34,7 @@ RAW = 2
 """One partition of the stream sends its records by themselves."""
 
 ENTRY = st.sampled_from([Outcome.STORED, Outcome.STORED, Outcome.STORED, Outcome.THROTTLED, Outcome.TRANSIENT, Outcome.UNKNOWN])
-Place = tuple[Partition, int]
+NOTHING: Mapping[Row, str] = {}
 
 
 class AggregatesAndServer(RuleBasedStateMachine):
@@ -51,6 +53,8 @@ class AggregatesAndServer(RuleBasedStateMachine):
         for partition in self.logs:
             self._assign(partition, 0)
         self.in_flight: list[Request] = []
+        self.doubts = Doubts()
+        self.sizes: dict[Place, int] = {}
         self.arrived: list[Place] = []
         self.may_repeat: set[Place] = set()
         self.landed: dict[int, int] = {}  # by row: how many records KCL gave out
@@ -78,6 +82,7 @@ class AggregatesAndServer(RuleBasedStateMachine):
         rows: list[tuple[int, bytes | None, bytes | None]] = [(i, *log[i]) for i in range(tracker.read_to, len(log))]
         mapped, rejection = self.mapper.map(source_batch(rows, partition), self.lanes[partition])
         assert rejection is None
+        self.sizes |= {(partition, offset): size for offset, size in zip(mapped.offsets, mapped.sizes, strict=True)}
         tracker.admit(mapped)
         self.scheduler.offer(mapped, self.now)
 
@@ -125,11 +130,16 @@ class AggregatesAndServer(RuleBasedStateMachine):
     @rule(data=st.data(), reached=st.booleans())
     def lose_answer(self, data: st.DataObject, reached: bool) -> None:
         request = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
-        for i in range(len(request)):
-            self.may_repeat.update(_records(request, i))
-            if reached:
-                self._store(request, i)
-        self._resolved(self.scheduler.resolve(request, PutAnswer(Outcome.UNKNOWN, code="Timeout"), self.now))
+        stored_on = [self._store(request, i) if reached else "" for i in range(len(request))]
+        resolution = self.scheduler.resolve(request, PutAnswer(Outcome.UNKNOWN, code="Timeout"), self.now)
+        self._resolved(resolution, dict(zip(request.rows, stored_on, strict=True)))
+
+    @precondition(lambda self: self.doubts.stored_on)
+    @rule(data=st.data(), mistaken=st.booleans())
+    def settle(self, data: st.DataObject, mistaken: bool) -> None:
+        rows = self.doubts.draw(data)
+        self.may_repeat.update(place for row in rows if mistaken for place in records_of(row))
+        self._resolved(self.doubts.settle(self.scheduler, rows, self.now, mistaken))
 
     @rule(number=st.sampled_from(NUMBERS))
     def leave_and_return(self, number: int) -> None:
@@ -146,14 +156,33 @@ class AggregatesAndServer(RuleBasedStateMachine):
         self._assign(partition, committable)
         self._read(partition)
 
-    @rule(number=st.sampled_from(NUMBERS))
-    def lose_and_get_back(self, number: int) -> None:
+    @rule(number=st.sampled_from(NUMBERS), below=st.integers(0, 20))
+    def stop(self, number: int, below: int) -> None:
+        """Where a record cannot be carried: what is below is finished, whatever of the rest is under way or in doubt."""
+        partition = Partition("orders", number)
+        lanes, tracker = self.lanes[partition], self.trackers[partition]
+        end = min(tracker.committable() + below, tracker.read_to)
+        self.may_repeat |= {(partition, offset) for offset in range(end, tracker.read_to)}
+        self.scheduler.truncate(lanes, end)
+        self._run_until(lambda: False)
+        assert tracker.committable() >= end
+        assert lanes.unresolved == lanes.unresolved_bytes == 0
+        self._assign(partition, tracker.committable())
+        self._read(partition)
+
+    @rule(number=st.sampled_from(NUMBERS), detached=st.booleans())
+    def lose_and_get_back(self, number: int, detached: bool) -> None:
         """At once, with attempts under way: they may be repeated."""
         partition = Partition("orders", number)
         lanes, tracker = self.lanes[partition], self.trackers[partition]
         self.may_repeat |= {(partition, offset) for offset in range(tracker.committable(), tracker.read_to)}
-        self.scheduler.truncate(lanes, 0)
-        self._run_until(lambda: not lanes.unresolved)  # the answers of what was under way
+        if detached:
+            self.scheduler.detach(lanes)
+            self.doubts.forget(lanes)
+        else:
+            self.scheduler.truncate(lanes, 0)
+        self._run_until(lambda: not lanes.unresolved)  # the answers of what was under way, and of what is in doubt
+        assert lanes.unresolved_bytes == 0
         self._assign(partition, tracker.committable())
         self._read(partition)
 
@@ -162,6 +191,14 @@ class AggregatesAndServer(RuleBasedStateMachine):
         arrived = set(getattr(self, "arrived", ()))
         for partition, tracker in getattr(self, "trackers", {}).items():
             assert all((partition, offset) in arrived for offset in range(tracker.committable()))
+
+    @invariant()
+    def counts_what_is_unresolved(self) -> None:
+        for partition, tracker in getattr(self, "trackers", {}).items():
+            unresolved = [
+                (partition, batch.offsets[i]) for batch in tracker._batches for i in range(len(batch)) if not batch.resolved[i]
+            ]
+            check_counts(self.lanes[partition], [self.sizes[place] for place in unresolved])
 
     @invariant()
     def ready_rows_are_counted(self) -> None:
@@ -195,6 +232,8 @@ class AggregatesAndServer(RuleBasedStateMachine):
             while self.in_flight:
                 request = self.in_flight.pop()
                 self._answer(request, [Outcome.STORED] * len(request), 0)
+            if self.doubts.stored_on:
+                self._resolved(self.doubts.settle(self.scheduler, [*self.doubts.stored_on], self.now))
             if callable(done) and done():
                 return
             if self.scheduler._aggregates.undecided():
@@ -212,10 +251,11 @@ class AggregatesAndServer(RuleBasedStateMachine):
         assert 0 < len(request) <= LIMITS.records_max
         assert request.size == sum(request.run_sizes) == sum(row[ROW_SIZE] for row in request.rows)
         assert request.size <= LIMITS.bytes_max
+        self.doubts.check_request(request)
         for i, row in enumerate(request.rows):
             assert row[ROW_SIZE] == len(row[ROW_DATA]) + len(row[ROW_PARTITION_KEY])
             if is_aggregate(row):
-                records = len(_records(request, i))
+                records = len(records_of(request.rows[i]))
                 assert 1 <= records <= AGGREGATES.records_max
                 assert records == 1 or len(row[ROW_DATA]) <= AGGREGATES.bytes_max
         self.in_flight.append(request)
@@ -225,7 +265,7 @@ class AggregatesAndServer(RuleBasedStateMachine):
         shard = self.server_map.shards[self.server_map.locate(row[ROW_HASH_KEY])]
         given = delivered_by_kcl(row[ROW_DATA], row[ROW_PARTITION_KEY], shard.starting_hash_key, shard.ending_hash_key)
         if not given:
-            self.may_repeat.update(_records(request, i))  # readers that do not look at ranges see it
+            self.may_repeat.update(records_of(request.rows[i]))  # readers that do not look at ranges see it
         for record in given:
             assert record.aggregated == is_aggregate(row)
             number, offset, _, _ = record.data.split(b"/")
@@ -238,45 +278,23 @@ class AggregatesAndServer(RuleBasedStateMachine):
         for i, outcome in enumerate(entries):
             stored = outcome == Outcome.STORED or (outcome == Outcome.UNKNOWN and reached >> i & 1)
             shards.append(self._store(request, i) if stored else "")
-            if outcome == Outcome.UNKNOWN:
-                self.may_repeat.update(_records(request, i))
-        self._resolved(self.scheduler.resolve(request, PutAnswer(None, entries, shards, ["1"] * len(entries)), self.now))
+        unknown = {request.rows[i]: shards[i] for i, outcome in enumerate(entries) if outcome == Outcome.UNKNOWN}
+        self._resolved(self.scheduler.resolve(request, PutAnswer(None, entries, shards, ["1"] * len(entries)), self.now), unknown)
 
-    def _resolved(self, resolution: Resolution) -> None:
+    def _resolved(self, resolution: Resolution, unknown: Mapping[Row, str] = NOTHING) -> None:
+        """`unknown` are in doubt now, with the shards on which they were stored."""
+        asked = {row: shard for row, shard in unknown.items() if not row[0].lanes_of.detached}
+        assert resolution.unknown == [*asked]
+        self.doubts.stored_on |= asked
+        self.doubts.check(self.scheduler)
         assert not resolution.rejected
         acknowledge(resolution.stored)
         for row in resolution.dropped:
             assert not self.landed[id(row)], "KCL gives it out"
-            self.may_repeat.update(_records_of(row))
-
-
-def _records(request: Request, i: int) -> list[Place]:
-    return _records_of(request.rows[i])
-
-
-def _records_of(whole: Row) -> list[Place]:
-    batch, row, *_ = whole
-    partition = batch.lanes_of.partition
-    if not is_aggregate(whole):
-        return [(partition, batch.offsets[row])]
-    return [(partition, part.batch.offsets[place]) for part in batch.parts for place in part.rows]  # type: ignore[attr-defined]
+            self.may_repeat.update(records_of(row))
 
 
 AggregatesAndServer.TestCase.settings = settings(
     max_examples=100, stateful_step_count=50, deadline=None, report_multiple_bugs=False
 )
 TestAggregateLaws = AggregatesAndServer.TestCase
-
-
-def test_what_landed_on_a_shard_that_closed_before_it_was_heard_of_is_judged_by_its_range():
-    """Nothing new would ever be heard of the shards, and so of the aggregate."""
-    scheduler, partition = Scheduler(LIMITS, even_shard_map(1)), Partition("orders", 0)
-    lanes = PartitionLanes(partition, linger_s=0.0, aggregates=AGGREGATES)
-    mapped, _ = Mapper(MappingSpec("key", "orders"), KeyCache()).map(source_batch([(0, b"k", b"v")], partition), lanes)
-    scheduler.offer(mapped, 1000.0)
-    request = scheduler.next_request(1000.0)
-    assert isinstance(request, Request)
-    between = even_shard_map(1, 1)
-    scheduler.replace_shard_map(ShardMap(even_shard_map(1, 2).shards, (*even_shard_map(1).shards, *between.shards)), [1.0])
-    answer = PutAnswer(None, [Outcome.STORED], [between.shards[0].shard_id], ["1"])
-    assert scheduler.resolve(request, answer, 1000.1).stored == request.rows

@@ -52,12 +52,17 @@ class Fixture:
         assert isinstance(request, Request)
         return request
 
-    def answer(self, request: Request, outcomes: list[Outcome], now: float) -> Resolution:
+    def answer(self, request: Request, outcomes: list[Outcome], now: float, again: bool = True) -> Resolution:
+        """`again`: what is in doubt goes again at once."""
         shards = [shard for shard, first, end in request.runs for _ in range(first, end)]
-        return self.scheduler.resolve(request, PutAnswer(None, outcomes, shards, ["1"] * len(outcomes)), now)
+        resolution = self.scheduler.resolve(request, PutAnswer(None, outcomes, shards, ["1"] * len(outcomes)), now)
+        self.scheduler.settled([], resolution.unknown if again else [], now)
+        return resolution
 
     def whole(self, request: Request, outcome: Outcome, now: float) -> Resolution:
-        return self.scheduler.resolve(request, PutAnswer(outcome, code="Test"), now)
+        resolution = self.scheduler.resolve(request, PutAnswer(outcome, code="Test"), now)
+        self.scheduler.settled([], resolution.unknown, now)
+        return resolution
 
 
 @pytest.fixture
@@ -282,17 +287,3 @@ def test_rows_of_a_batch_that_were_ready_go_before_those_that_waited_in_their_la
     first_of_lanes = [0, *range(6, 30)]
     assert sent[:26] == [*first_of_lanes, 1]
     assert set(sent[26:]) <= {2, 3, *range(30, 40)}
-
-
-def test_a_partition_that_leaves_is_finished_before_others_go_on(line):
-    line.offer([*RIGHT[:20], *RIGHT[:20]], partition=1)
-    line.offer([RIGHT[20], RIGHT[20], *RIGHT[21:23]])
-    line.scheduler.truncate(line.lanes[0], 4)
-    sent: list[tuple[int, int]] = []
-    for step in range(3):
-        request = line.request(NOW + 1 + step)
-        sent += [(batch.lanes_of.partition.number, batch.offsets[i]) for batch, i, *_ in request.rows]
-        line.answer(request, [Outcome.STORED] * len(request), NOW + 1.5 + step)
-    assert {(0, 0), (0, 2), (0, 3)} <= set(sent[:10])
-    assert (0, 1) in sent[10:20]
-    assert line.lanes[0].unresolved == 0

@@ -1,8 +1,8 @@
 """The scheduler against a server that refuses any record of any request at will.
 
 Laws: every record is stored; first occurrences of a lane stand in source order; nothing is stored twice unless the answer
-of an earlier attempt was lost; no shard is offered more than its budget in any second of sending; what may be committed
-never passes a record that is not stored.
+of an earlier attempt was lost and the scheduler was told that it was not stored; nothing in doubt is sent; no shard is
+offered more than its budget in any second of sending; what may be committed never passes a record that is not stored.
 """
 
 from collections import defaultdict
@@ -16,11 +16,12 @@ from bridge.core.delivery.key_strategies import KeyCache, MappingSpec
 from bridge.core.delivery.lanes import ROW_LANE, ROW_SIZE, PartitionLanes, Row, offset_of
 from bridge.core.delivery.mapping import Mapper
 from bridge.core.delivery.ready_shards import NEVER
-from bridge.core.delivery.requests import Request, RequestLimits
+from bridge.core.delivery.requests import Request, RequestLimits, Resolution
 from bridge.core.delivery.scheduler import Scheduler
 from bridge.core.quotas import SHARD_BYTES_PER_S, SHARD_RECORDS_PER_S
 from bridge.core.records import Outcome, Partition, PutAnswer
 from tests.unit.core.delivery.columns import even_shard_map, source_batch
+from tests.unit.core.delivery.doubts import Doubts, check_counts
 
 SHARE = 0.02
 RECORDS_PER_S = int(SHARD_RECORDS_PER_S * SHARE)
@@ -48,7 +49,10 @@ class SchedulerAndServer(RuleBasedStateMachine):
         self.trackers = {p: AckTracker(0) for p in partitions}
         self.ends = dict.fromkeys(partitions, 0)
         self.offered: dict[Partition, set[int]] = {p: set() for p in partitions}
+        self.sizes: dict[Partition, dict[int, int]] = {p: {} for p in partitions}
+        self.cut_at: dict[Partition, int] = {}  # partitions that have left, or were stopped
         self.in_flight: list[Request] = []
+        self.doubts = Doubts()
         self.sent_at: dict[str, list[tuple[float, int, int]]] = defaultdict(list)
         self.stored: list[Row] = []  # in the order in which the server stored them
         self.doubtful: set[Row] = set()
@@ -60,13 +64,14 @@ class SchedulerAndServer(RuleBasedStateMachine):
         hole=st.integers(0, 2),
     )
     def offer(self, number: int, rows: list[tuple[int, int]], hole: int) -> None:
-        partition = Partition("orders", number)
+        partition = next(p for p in self.lanes if p.number % 2 == number and p not in self.cut_at)
         first = self.ends[partition] + hole
         keyed: list[tuple[int, bytes | None, bytes | None]] = [
             (first + i, None if key == 3 else b"key-%d" % key, b"x" * size) for i, (key, size) in enumerate(rows)
         ]
         mapped, rejection = self.mapper.map(source_batch(keyed, partition), self.lanes[partition])
         assert rejection is None
+        self.sizes[partition] |= dict(zip(mapped.offsets, mapped.sizes, strict=True))
         self.trackers[partition].admit(mapped)
         self.scheduler.offer(mapped, self.now)
         self.ends[partition] = mapped.next_offset
@@ -115,8 +120,29 @@ class SchedulerAndServer(RuleBasedStateMachine):
         request = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
         if reached:
             self.stored += request.rows
-        self.doubtful.update(request.rows)
-        self.scheduler.resolve(request, PutAnswer(Outcome.UNKNOWN, code="Timeout"), self.now)
+        shards = [shard if reached else "" for shard, first, end in request.runs for _ in range(first, end)]
+        resolution = self.scheduler.resolve(request, PutAnswer(Outcome.UNKNOWN, code="Timeout"), self.now)
+        self._in_doubt(resolution, dict(zip(request.rows, shards, strict=True)))
+
+    @precondition(lambda self: self.doubts.stored_on)
+    @rule(data=st.data(), mistaken=st.booleans())
+    def settle(self, data: st.DataObject, mistaken: bool) -> None:
+        self._settle(self.doubts.draw(data), mistaken)
+
+    @rule(number=st.integers(0, 1), back=st.integers(0, 12), detached=st.booleans())
+    def cut(self, number: int, back: int, detached: bool) -> None:
+        """The partition is stopped at an offset, or not ours any more; its number is taken by another."""
+        partition = next(p for p in self.lanes if p.number % 2 == number and p not in self.cut_at)
+        self.cut_at[partition] = 0 if detached else max(0, self.ends[partition] - back)
+        if detached:
+            self.scheduler.detach(self.lanes[partition])
+            self.doubts.forget(self.lanes[partition])
+        else:
+            self.scheduler.truncate(self.lanes[partition], self.cut_at[partition])
+        self.doubts.check(self.scheduler)
+        new = Partition("orders", partition.number + 2)
+        self.lanes[new], self.trackers[new] = PartitionLanes(new, linger_s=0.02), AckTracker(0)
+        self.ends[new], self.offered[new], self.sizes[new] = 0, set(), {}
 
     @invariant()
     def commits_nothing_unacked(self) -> None:
@@ -125,6 +151,18 @@ class SchedulerAndServer(RuleBasedStateMachine):
             acked = {batch.offsets[i] for batch, i, *_ in self.acked if batch.lanes_of.partition == partition}
             unacked = self.offered[partition] - acked
             assert committable == min(unacked, default=self.ends[partition])
+
+    @invariant()
+    def counts_what_is_unresolved(self) -> None:
+        for partition, lanes in getattr(self, "lanes", {}).items():
+            sizes = self.sizes[partition]
+            if partition in self.cut_at:
+                heads = [row for _, row in self.scheduler.heads() if row[0].lanes_of is lanes]
+                rows = [*heads, *(row for behind in lanes.waiting.values() for row in behind or ())]
+                check_counts(lanes, [sizes[offset_of(row)] for row in rows])
+            else:
+                acked = {batch.offsets[i] for batch, i, *_ in self.acked if batch.lanes_of is lanes}
+                check_counts(lanes, [size for offset, size in sizes.items() if offset not in acked])
 
     @invariant()
     def every_lane_has_one_head(self) -> None:
@@ -139,6 +177,8 @@ class SchedulerAndServer(RuleBasedStateMachine):
             while self.in_flight:
                 answered = self.in_flight.pop()
                 self._answer_each(answered, [Outcome.STORED] * len(answered), 0)
+            if self.doubts.stored_on:
+                self._settle([*self.doubts.stored_on], mistaken=False)
             request = self.scheduler.next_request(self.now)
             if isinstance(request, Request):
                 self._check_request(request)
@@ -155,12 +195,28 @@ class SchedulerAndServer(RuleBasedStateMachine):
         for i, (row, outcome) in enumerate(zip(request.rows, entries, strict=True)):
             if outcome == Outcome.STORED or (outcome == Outcome.UNKNOWN and reached >> i & 1):
                 self.stored.append(row)
-            if outcome == Outcome.UNKNOWN:
-                self.doubtful.add(row)
         shards = [shard for shard, first, end in request.runs for _ in range(first, end)]
         answer = PutAnswer(None, entries, shards, ["1"] * len(entries))
         resolution = self.scheduler.resolve(request, answer, self.now)
         assert resolution.stored == [row for row, outcome in zip(request.rows, entries, strict=True) if outcome == Outcome.STORED]
+        self._acked(resolution)
+        unknown = [i for i, outcome in enumerate(entries) if outcome == Outcome.UNKNOWN]
+        self._in_doubt(resolution, {request.rows[i]: shards[i] if reached >> i & 1 else "" for i in unknown})
+
+    def _in_doubt(self, resolution: Resolution, stored_on: dict[Row, str]) -> None:
+        asked = {row: shard for row, shard in stored_on.items() if not row[0].lanes_of.detached}
+        assert resolution.unknown == [*asked]
+        self.doubts.stored_on |= asked
+        self.doubts.check(self.scheduler)
+
+    def _settle(self, rows: list[Row], mistaken: bool) -> None:
+        stored = [row for row in rows if self.doubts.stored_on[row] and not mistaken]
+        self.doubtful.update(rows if mistaken else ())
+        resolution = self.doubts.settle(self.scheduler, rows, self.now, mistaken)
+        assert (resolution.stored, resolution.dropped) == (stored, [])
+        self._acked(resolution)
+
+    def _acked(self, resolution: Resolution) -> None:
         acknowledge(resolution.stored)
         self.acked.update(resolution.stored)
 
@@ -168,6 +224,7 @@ class SchedulerAndServer(RuleBasedStateMachine):
         assert 0 < len(request) <= LIMITS.records_max
         assert request.size == sum(request.run_sizes) == sum(row[ROW_SIZE] for row in request.rows)
         assert request.size <= LIMITS.bytes_max
+        self.doubts.check_request(request)
         lanes = [(id(row[0].lanes_of), row[ROW_LANE]) for row in request.rows]
         others = [(id(row[0].lanes_of), row[ROW_LANE]) for other in self.in_flight for row in other.rows]
         assert len(set(lanes)) == len(lanes), "two records of a lane in one request"
@@ -187,7 +244,10 @@ class SchedulerAndServer(RuleBasedStateMachine):
             lanes[row[0].lanes_of.partition, row[ROW_LANE]].append(offset_of(row))
         assert all(offsets == sorted(offsets) for offsets in lanes.values()), "a lane out of order"
         for partition, tracker in self.trackers.items():
-            assert tracker.committable() == self.ends[partition], "not everything was stored"
+            acked = {offset_of(row) for row in self.acked if row[0].lanes_of is self.lanes[partition]}
+            wanted = {offset for offset in self.offered[partition] if offset < self.cut_at.get(partition, self.ends[partition])}
+            assert wanted <= acked, "not everything was stored"
+            assert partition in self.cut_at or tracker.committable() == self.ends[partition]
             assert self.lanes[partition].unresolved == self.lanes[partition].unresolved_bytes == 0
             assert not self.lanes[partition].waiting
         for sent in self.sent_at.values():

@@ -143,6 +143,20 @@ def test_a_partition_that_leaves_tries_what_rests_at_once_and_forgets_the_rest(l
     assert [*line.scheduler.heads()] == []
 
 
+def test_a_partition_that_leaves_is_finished_before_others_go_on(line):
+    line.offer([*RIGHT[:20], *RIGHT[:20]], partition=1)
+    line.offer([RIGHT[20], RIGHT[20], *RIGHT[21:23]])
+    line.scheduler.truncate(line.lanes[0], 4)
+    sent: list[tuple[int, int]] = []
+    for step in range(3):
+        request = line.request(NOW + 1 + step)
+        sent += [(batch.lanes_of.partition.number, batch.offsets[i]) for batch, i, *_ in request.rows]
+        line.answer(request, [Outcome.STORED] * len(request), NOW + 1.5 + step)
+    assert {(0, 0), (0, 2), (0, 3)} <= set(sent[:10])
+    assert (0, 1) in sent[10:20]
+    assert line.lanes[0].unresolved == 0
+
+
 def test_what_rests_finds_its_shard_after_a_reshard(line):
     line.offer(LEFT[:2])
     now = NOW + LINGER

@@ -9,7 +9,7 @@ from bridge.core.delivery.scheduler import Scheduler
 from bridge.core.proof.digests import digest
 from bridge.core.proof.ledger_codec import decode
 from bridge.core.proof.ledger_entries import Resolved, ResolvedAs, Stored, StreamShard, records_of
-from bridge.core.proof.noted_entries import NotedEntries, messages_of, slot_of
+from bridge.core.proof.noted_entries import NotedEntries, slot_of
 from bridge.core.quotas import MIB
 from bridge.core.records import Outcome, Partition, PutAnswer
 from tests.unit.core.delivery.columns import even_shard_map, source_batch
@@ -31,11 +31,12 @@ def stored(aggregates: AggregateLimits | None, *batches: tuple[Partition, list[i
     numbers = [str(100 + i) for i in range(len(request))]
     resolution = scheduler.resolve(request, PutAnswer(None, [Outcome.STORED] * len(request), shard_ids, numbers), 0.1)
     assert resolution.stored
-    noted = NotedEntries()
-    noted.stored("target", resolution.stored, resolution.shard_ids, resolution.sequence_numbers)
-    assert noted.records == sum(len(offsets) for _, offsets in batches)
-    groups = noted.take()
-    assert (noted.records, noted.take()) == (0, [])
+    noted = NotedEntries(4)
+    records = noted.stored("target", resolution.stored, resolution.shard_ids, resolution.sequence_numbers)
+    messages = [noted.take(slot) for slot in noted.slots()]
+    assert records == sum(len(offsets) for _, offsets in batches) == sum(message.records for message in messages)
+    assert noted.slots() == []
+    groups = [group for message in messages for group in decode(message.value)]
     return request, [group for group in groups if isinstance(group, Stored)]
 
 
@@ -70,8 +71,12 @@ def test_messages_hold_what_their_slot_is_of_and_name_the_highest_offsets():
     shards = [StreamShard("target", f"shardId-{i:012d}") for i in range(40)]
     groups = [Stored(shard, ORDERS, [1], [2], [i]) for i, shard in enumerate(shards)]
     parked = Resolved(OTHERS, ResolvedAs.PARKED, "tombstone", [9])
-    messages = messages_of([*groups, parked], 8)
-    assert len({message.slot for message in messages}) == len(messages) == 8
+    noted = NotedEntries(8)
+    for group in groups:
+        noted.add(group)
+    noted.add(parked)
+    messages = [noted.take(slot) for slot in noted.slots()]
+    assert [message.slot for message in messages] == list(range(8))
     for message in messages:
         inside = decode(message.value)
         assert {slot_of(group, 8) for group in inside} == {message.slot}
@@ -80,3 +85,17 @@ def test_messages_hold_what_their_slot_is_of_and_name_the_highest_offsets():
             for partition in {group.partition for group in inside}
         }
     assert sum(len(decode(message.value)) for message in messages) == len(groups) + 1
+
+
+def test_a_slot_is_given_out_alone_and_begins_anew():
+    noted = NotedEntries(8)
+    shards = [StreamShard("target", f"shardId-{i:012d}") for i in range(40)]
+    for number in range(3):
+        for shard in shards:
+            noted.add(Stored(shard, ORDERS, [number], [2], [number]))
+    of_slots = {slot: sum(slot_of(Stored(shard, ORDERS, [1], [2], [1]), 8) == slot for shard in shards) for slot in range(8)}
+    fullest = max(of_slots, key=lambda slot: of_slots[slot])
+    assert fullest in noted.slots(3 * of_slots[fullest])
+    assert noted.slots(3 * of_slots[fullest] + 1) == []
+    assert noted.take(fullest).records == 3 * of_slots[fullest]
+    assert noted.slots() == [slot for slot in range(8) if slot != fullest]

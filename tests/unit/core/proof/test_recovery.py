@@ -1,6 +1,7 @@
 """Verdicts on rows whose outcome is not known, by example. Worlds in which everything happens at once: test_recovery_worlds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bridge.core.proof.ledger_entries import Doubts, Group, Stored, StreamShard
 from bridge.core.proof.ledger_index import LedgerIndex, Place
@@ -143,6 +144,21 @@ def test_the_first_claim_counts_and_the_loser_takes_the_next():
     assert judged(expected(A), evidence, doubt(A), ours, theirs, read_to=2001) == [landed(1)]
     assert judged(expected(A), evidence, doubt(A), theirs, ours, read_to=2001) == [landed(2)]
     assert judged(expected(A), evidence[:0], doubt(A), theirs, ours, read_to=2001) == [ABSENT]
+
+
+def test_rows_of_an_owner_before_are_claimed_too():
+    """What it knows itself may come into the ledger meanwhile."""
+    rows, evidence = replace(expected(A), is_inherited=True), read((1, 1100, A), (2, 1200, A))
+    assert judged(rows, evidence) == [claim(1)]
+    assert judged(rows, evidence, fact(1, 10, A, is_claim=True)) == [landed(1)]
+    assert judged(rows, evidence, fact(1, 70, A, partition=THEIRS), fact(1, 10, A, is_claim=True)) == [claim(2)]
+
+
+def test_what_the_ledger_says_of_our_own_attempt_has_to_be_in_the_shards():
+    """A topic of that name may have been there before: its offsets are others."""
+    rows = expected(A)
+    assert judged(rows, read(), fact(7, 10, A), read_to=2001) == [ABSENT]
+    assert judged(replace(rows, is_inherited=True), read(), fact(7, 10, A), read_to=2001) == [landed(7)]
 
 
 def test_a_doubt_that_is_settled_is_no_rival():

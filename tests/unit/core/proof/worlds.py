@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from bridge.app.asked_rows import rows_of
 from bridge.core.proof.ledger_entries import Group, Resolved, ResolvedAs, Stored, StreamShard
 from bridge.core.proof.ledger_index import LedgerIndex, Origin, Place
 from bridge.core.proof.matching import Evidence, Mark
@@ -336,17 +337,7 @@ class Owner:
 def only_open(rows: Expected, holding: Holding) -> Expected:
     """Without rows that were not attempted: those are known to be neither in doubt nor done."""
     kept = [row for row in rows.offsets if row in holding.unknown or row in holding.done]
-    return Expected(
-        rows.stream,
-        rows.partition,
-        kept,
-        [rows.not_before_ms[row] for row in kept],
-        [rows.until_ms[row] for row in kept],
-        [rows.key_hashes[row] for row in kept],
-        [rows.digests[row] for row in kept],
-        rows.is_marked,
-        rows.is_ordered,
-    )
+    return rows_of(rows, kept)
 
 
 class World:
