@@ -183,6 +183,7 @@ def forward_line(
         settings.kinesis.settle * 1000,
         settings.kinesis.clock_margin * 1000,
         settings.lease * 1000,
+        settings.kafka.session_timeout * 1000,
         settings.ledger.retention * 1000,
     )
     terms = LeaseTerms(settings.lease * 1000, settings.kinesis.request_timeout * 1000)

@@ -27,8 +27,9 @@ RECORDS_MAX = 100
 """Kinesis records with marks in one group: each may hold hundreds of rows."""
 CLAIMS_AT_ONCE_MAX = 20
 """So often claims are written and read back before the shards are read again."""
-PATIENCE_LEASES = 2.0
-"""So many leases after a row's last moment it is waited for others, whose records may be the same, to be taken over."""
+PATIENCE_TAKE_OVERS = 2.0
+"""So many session timeouts and leases after a row's last moment it is waited for others, whose records may be the same, to be
+taken over: who takes them over may die too."""
 
 
 class RecoveryTerms(NamedTuple):
@@ -39,7 +40,13 @@ class RecoveryTerms(NamedTuple):
     settle_ms: float
     margin_ms: float
     lease_ms: float
+    session_ms: float
     ledger_retention_ms: float
+
+    @property
+    def patience_ms(self) -> float:
+        """How long after a row's last moment it is not given up."""
+        return PATIENCE_TAKE_OVERS * (self.session_ms + self.lease_ms) + self.settle_ms
 
 
 @dataclass(slots=True, frozen=True)
@@ -65,7 +72,7 @@ class Round:
         self._unmarked = [a.expected for a in asked if not a.expected.is_marked]
         self._key_hashes = frozenset(hashed for rows in self._unmarked for hashed in rows.key_hashes)
         self._deadline_ms = max([sources.time.now().latest_ms, *(max(a.expected.until_ms, default=0) for a in asked)])
-        self._deadline_ms += PATIENCE_LEASES * self._terms.lease_ms + self._terms.settle_ms
+        self._deadline_ms += self._terms.patience_ms
         floors: dict[Partition, int] = {}
         for rows in self._unmarked:
             floors[rows.partition] = min(rows.offsets[0], floors.get(rows.partition, rows.offsets[0]))

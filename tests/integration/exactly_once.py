@@ -1,5 +1,6 @@
 """What is the hardest on a bridge: faults of Kinesis, every way in which records travel, and daemons killed at random moments."""
 
+import json
 import random
 import time
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ class Killer:
 
     def __init__(self, daemons: Sequence[Daemon], kills: int, longest_s: float, chance: random.Random) -> None:
         self.left = kills
+        self.logs: list[str] = []
+        """Of those that were killed, to their end."""
         self._daemons, self._longest_s, self._chance = daemons, longest_s, chance
         self._next_s = self._moment()
 
@@ -36,6 +39,7 @@ class Killer:
         if self.left and time.monotonic() > self._next_s:
             killed = self._chance.choice(self._daemons)
             killed.kill()
+            self.logs.append(killed.log_text())
             killed.start(ready=False)
             self.left -= 1
             self._next_s = self._moment()
@@ -43,6 +47,12 @@ class Killer:
 
     def _moment(self) -> float:
         return time.monotonic() + self._chance.uniform(1.0, self._longest_s)
+
+
+def unsettled_in(log: str) -> int:
+    """Rows that recoveries have sent although they may be there."""
+    lines = (line for line in log.splitlines() if '"recovery_finished"' in line)
+    return sum(json.loads(line)["unsettled"] for line in lines)
 
 
 def settings_for(

@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.conftest import Figure
 from tests.integration.daemon import Daemon, running_daemon
-from tests.integration.exactly_once import FAULTS, LONGEST_S, ROUTES, Killer, settings_for
+from tests.integration.exactly_once import FAULTS, LONGEST_S, ROUTES, Killer, settings_for, unsettled_in
 from tests.integration.kafka_reader import KafkaRecord, read_topic
 from tests.integration.kcl_reader import read_as_kcl
 from tests.integration.places import Place, places_in_ledger, places_in_streams, written_twice, wrong_places
@@ -64,6 +64,7 @@ def test_every_record_is_written_once(kafka: RunningKafka, new_topic: NewTopic, 
             wait_committed(kafka, name, topic, DRAIN_SECONDS)
         drained_seconds = time.monotonic() - began
         possible = sum(daemon.metrics().total("bridge_possible_duplicates_total") for daemon in daemons)
+        possible += sum(map(unsettled_in, killer.logs))
         for daemon in daemons:
             daemon.terminate()
             assert daemon.wait_exit() == 0, daemon.log_text()

@@ -79,9 +79,10 @@ def compare(
         *(f"unexpected: {_found(stored[position])}" for position in matching.foreign[:EXAMPLES]),
         *(f"out of order: {_place(record)} at {_found(stored[position])}" for record, position in inverted[:EXAMPLES]),
     ]
-    duplicates = sum(len(positions) for positions in matching.aside.values())
+    copies = sorted(position for positions in matching.aside.values() for position in positions)
+    examples += [f"there before: {_found(stored[position])}" for position in copies[:EXAMPLES]]
     return Verdict(
-        expected, len(stored), len(missing), len(matching.foreign), duplicates, len(inverted), examples=tuple(examples)
+        expected, len(stored), len(missing), len(matching.foreign), len(copies), len(inverted), examples=tuple(examples)
     )
 
 

@@ -111,7 +111,7 @@ def forward_line(
         aggregates = AggregateLimits(50_000, 500, "bridge") if behind.is_aggregated else None
         return RoutedTopic(topic, topic, 1.0, 0.02, replace(spec, aggregates_of="bridge" if aggregates else None), aggregates)
 
-    terms = RecoveryTerms("bridge", "group", 5000, 2000, 12_000, behind.ledger_retention_ms)
+    terms = RecoveryTerms("bridge", "group", 5000, 2000, 12_000, 30_000, behind.ledger_retention_ms)
     limits = ForwardLimits(buffer_bytes_max, 1.0, DRAIN_S, SLOTS, LeaseTerms(behind.lease_ms, 6_000), terms)
     ports = ForwardPorts(
         open_source,

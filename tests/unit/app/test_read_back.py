@@ -11,7 +11,7 @@ from bridge.app.feeders import Feeders
 from bridge.app.ledger import LedgerLine
 from bridge.app.ledger_view import LedgerEnds
 from bridge.app.read_back import ReadBack
-from bridge.app.read_back_round import PATIENCE_LEASES, RecoveryTerms, Sources
+from bridge.app.read_back_round import RecoveryTerms, Sources
 from bridge.app.routing import RoutedTopic
 from bridge.app.service_time import ServiceTime
 from bridge.core.delivery.key_strategies import MappingSpec
@@ -27,8 +27,8 @@ from tests.unit.app.streams import LoopClock, told_s
 
 pytestmark = pytest.mark.looptime
 ORDERS, OTHERS = Partition("orders", 0), Partition("orders", 1)
-SETTLE_S, MARGIN_S, LEASE_S = 5.0, 1.0, 12.0
-TERMS = RecoveryTerms("bridge", "group", 1000 * SETTLE_S, 1000 * MARGIN_S, 1000 * LEASE_S, 192 * HOUR_MS)
+SETTLE_S, MARGIN_S, LEASE_S, SESSION_S = 5.0, 1.0, 12.0, 30.0
+TERMS = RecoveryTerms("bridge", "group", 1000 * SETTLE_S, 1000 * MARGIN_S, 1000 * LEASE_S, 1000 * SESSION_S, 192 * HOUR_MS)
 
 
 class World:
@@ -179,12 +179,24 @@ async def test_what_another_may_have_written_is_not_taken_before_its_watermark_h
         assert process.verdicts() == {0: Settled.LANDED}
 
 
+async def test_another_replica_that_dies_is_waited_for_and_so_is_who_takes_it_over(world):
+    async with world.process(ORDERS) as process:
+        world.group.open(OTHERS, now_ms() - 1000)
+        process.ask(rows(ORDERS, ("a", b"1")))
+        world.shards.put("a", b"1")
+        await asyncio.sleep(2 * (SESSION_S + LEASE_S) + SETTLE_S)
+        assert process.told == {}
+        world.group.open(OTHERS, now_ms())
+        await asyncio.sleep(3)
+        assert process.verdicts() == {0: Settled.LANDED}
+
+
 async def test_what_nobody_can_tell_is_told_in_the_end(world):
     async with world.process(ORDERS) as process:
         world.group.open(OTHERS, now_ms() - 1000)
         process.ask(rows(ORDERS, ("a", b"1")))
         world.shards.put("a", b"1")
-        await asyncio.sleep(2 * SETTLE_S + PATIENCE_LEASES * LEASE_S - 1)
+        await asyncio.sleep(SETTLE_S + TERMS.patience_ms / 1000 - 1)
         assert process.told == {}
         await asyncio.sleep(10)
         assert process.verdicts() == {0: Settled.UNSETTLED}
