@@ -1,5 +1,6 @@
 """One run: a plan, the replicas, the faults at their moments, the laws; then the faults off, and everything must arrive."""
 
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -204,7 +205,7 @@ class Run:
         self.dead_letters.look()
         checked = self._checked.get((called, partition), 0)
         offsets = self._offsets.get((called, partition), [])
-        below = [o for o in offsets if checked <= o < offset]
+        below = offsets[bisect_left(offsets, checked) : bisect_left(offsets, offset)]
         self.ledger.look()
         self.laws.committed(called, partition, below, offset, self._was_found)
         if missing := [o for o in below if Origin(topic, partition, o) not in self.ledger.entries]:

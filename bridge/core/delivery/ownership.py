@@ -56,12 +56,7 @@ def fields_of(ownership: Ownership) -> dict[str, Any]:
     Raises:
         ValueError: a number is negative or has more than 63 bits, a text more than 64 characters, or the floor too many slots.
     """
-    numbers = (ownership.counter, ownership.watermark_ms, ownership.lease_end_ms, ownership.epoch, ownership.attempts_to)
-    rates_hold = 0 <= ownership.records_per_s < math.inf and is_demand(ownership.demand)
-    if not all(0 <= number <= _INT64_MAX for number in numbers) or not rates_hold:
-        raise ValueError("a number of an ownership is out of range")
-    if max(len(ownership.owner), len(ownership.fingerprint)) > _TEXT_MAX or not ownership.owner:
-        raise ValueError(f"the owner or the fingerprint has more than {_TEXT_MAX} characters, or the owner none")
+    _check(ownership)
     return {
         "o": [ownership.owner, ownership.counter],
         "st": "open" if ownership.is_open else "clean",
@@ -74,6 +69,16 @@ def fields_of(ownership: Ownership) -> dict[str, Any]:
         "r": round(float(ownership.records_per_s), 1),
         **({"d": ownership.demand} if ownership.demand != 1 else {}),
     }
+
+
+def _check(ownership: Ownership) -> None:
+    """All but the floors. Raises ValueError as `fields_of`."""
+    numbers = (ownership.counter, ownership.watermark_ms, ownership.lease_end_ms, ownership.epoch, ownership.attempts_to)
+    rates_hold = 0 <= ownership.records_per_s < math.inf and is_demand(ownership.demand)
+    if not all(0 <= number <= _INT64_MAX for number in numbers) or not rates_hold:
+        raise ValueError("a number of an ownership is out of range")
+    if max(len(ownership.owner), len(ownership.fingerprint)) > _TEXT_MAX or not ownership.owner:
+        raise ValueError(f"the owner or the fingerprint has more than {_TEXT_MAX} characters, or the owner none")
 
 
 def ownership_in(fields: Mapping[str, Any]) -> Ownership | None:
@@ -104,7 +109,7 @@ def ownership_in(fields: Mapping[str, Any]) -> Ownership | None:
                     attempts_to,
                     demand,
                 )
-                fields_of(read)
+                _check(read)  # the floors were read as they are written
             except ValueError:
                 return None
             return read
