@@ -97,7 +97,8 @@ class Commits:
         """
         now = asyncio.get_running_loop().time()
         for line in self._lines.values():
-            line.rest(now)
+            if line.phase is Phase.OPEN:  # few of thousands
+                line.rest(now)
         renewals = self._renewals()
         said = {line: (renewal, line.lease) for line, renewal in renewals.items()}
         points_now = ((line, line.commit_point(renewal)) for line, renewal in renewals.items())

@@ -53,6 +53,7 @@ class RouteControl:
         """Nothing of them is to be read."""
         self.on_anew: Callable[[PartitionLine], None] = lambda line: None
         """It is to drain and to begin anew at what is committed then."""
+        self._latest: Mapping[str, bytes] = {}
         self._state = ControlState()
         self._open = False
         self._wake = asyncio.Event()
@@ -103,11 +104,13 @@ class RouteControl:
         if not self._open:
             await self._store.open()
             self._open = True
-        state = control_state(await self._store.read())
+        latest = await self._store.read()
+        state = self._state if latest == self._latest else control_state(latest)
         if missing := {line.partition.topic: line for line in lines if _begins(line, state)}:
-            state = control_state(await self._store.change(lambda latest: self._first(latest, missing)))
-        before, self._state = self._state, state
-        same = {route for route, record in state.records.items() if before.records.get(route) == record}
+            latest = await self._store.change(lambda now: self._first(now, missing))
+            state = control_state(latest)
+        before, self._state, self._latest = self._state, state, latest
+        same = {route for route, record in state.records.items() if before is state or before.records.get(route) == record}
         for line in lines:
             route = line.partition.topic
             # Nothing new to thousands of partitions is the rule.

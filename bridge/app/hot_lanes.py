@@ -71,18 +71,23 @@ class HotLanes:
             return
         self._looked_at = now
         fullest: dict[str, Behind] = {}
-        for line in self._lines():
+        lines = self._lines()
+        for line in lines:
+            if not line.lanes.waiting:  # the rule, of thousands
+                continue
             behind = max(filter(None, line.lanes.waiting.values()), key=len, default=None)
             if behind and len(behind) > len(fullest.get(line.route, ())):
                 fullest[line.route] = behind
         before = self._watched
         self._watched = {route: _look(behind, before.get(route), now) for route, behind in fullest.items()}
         hot = {watched.lanes_of: watched.as_hot_lane() for watched in self._watched.values() if watched.is_hot}
-        for line in self._lines():
+        if not hot and not self._warned:
+            return
+        for line in lines:
             line.hot_lane = hot.get(line.lanes)
             if line.hot_lane is not None and line.route not in self._warned:
                 self._warn(line, line.hot_lane)
-        self._warned = {line.route for line in self._lines() if line.hot_lane is not None}
+        self._warned = {line.route for line in lines if line.hot_lane is not None}
 
     def _warn(self, line: PartitionLine, hot_lane: HotLane) -> None:
         self._telemetry.log(

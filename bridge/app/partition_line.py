@@ -218,7 +218,7 @@ class PartitionLine:
         """What may be committed now. `renewal` is what is said where it is open; until what the owner before has left is settled,
         what that has said is said again."""
         committable = self.committable()
-        renewal = renewal if self.is_open() else None
+        renewal = renewal if renewal is not None and self.is_open() else None
         looked_at = (committable, self.owner.floors.generation, renewal) if renewal and self.owner else self.phase
         state = (self.halt, self.topic_id, self.stream_created_ms, self.hot_lane, self.epoch, self.demand.announced, looked_at)
         if state != self._said:
@@ -233,7 +233,7 @@ class PartitionLine:
 
     def is_open(self) -> bool:
         """Whether something at or above the committable offset may be in Kinesis, or soon be."""
-        if self.phase is Phase.READING or self.done_to > self.committable():
+        if self.phase is Phase.READING or (self.done_to and self.done_to > self.committable()):
             return True
         if self.draining:
             return self.unsettled > 0 or self.tracker.first_unattempted() > self.committable()

@@ -66,6 +66,13 @@ def create(broker: Broker, topic: str, partitions: int = PARTITIONS, settings: M
     return topic
 
 
+def has_assigned(broker: Broker, group: str) -> bool:
+    """Whether Kafka has given each member of the group its partitions, whatever the members know of it."""
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    members = admin.describe_consumer_groups([group])[group].result(SECONDS).members
+    return bool(members) and all(member.assignment and member.assignment.topic_partitions for member in members)
+
+
 def settings_for(broker: Broker, topic: str, group: str, start: Any = "earliest") -> Settings:
     kafka: dict[str, Any] = {"bootstrap_servers": broker.bootstrap_servers, "group": group, "group_protocol": broker.protocol}
     if broker.protocol == "classic":

@@ -1,5 +1,6 @@
 """The port `Source` on every Kafka while members come and go, and where Kafka no longer has what was committed."""
 
+import asyncio
 import time
 
 import pytest
@@ -8,7 +9,8 @@ from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, en
 from bridge.core.records import Partition, SourceBatch
 from bridge.ports import Assigned, Revoking
 from tests.contract.conftest import BROKERS
-from tests.contract.kafka_sources import SECONDS, Committed, Reader, numbered, produce, truncate
+from tests.contract.kafka_sources import SECONDS, Committed, Reader, has_assigned, numbered, produce, truncate
+from tests.servers.process import wait_until
 
 DIFFERENCES = {
     "test_after_close_the_group_gives_the_partitions_away_at_once": (
@@ -134,3 +136,15 @@ async def test_a_committed_offset_that_kafka_does_not_have_fails_the_partition(b
     await reader.until_end(healthy, 3)
     assert reader.of(failing).offsets == []
     assert Committed(broker, group).read(failing) == {failing: CommitPoint(100, "")}
+
+
+@pytest.mark.parametrize("broker", BROKERS[-2:], indirect=True)
+async def test_a_source_ends_at_once_with_an_assignment_that_it_has_not_seen(broker, stepped_source, group):
+    """Only Kafka: the others do not tell a group's assignment."""
+    wait_until(lambda: has_assigned(broker, group), "an assignment", SECONDS)
+    began = time.monotonic()
+    stepped_source._closing.set()
+    stepped_source._consumer.close()
+    assert time.monotonic() - began < AT_ONCE_S
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(stepped_source.events(), 0.1)

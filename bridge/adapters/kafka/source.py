@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from bridge.adapters.kafka.columns import events_of, is_record_or_end
 from bridge.adapters.kafka.commit_under_way import CommitUnderWay
@@ -198,6 +198,10 @@ class KafkaSource:
     # -- rebalance callbacks, called inside poll, consume and close
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._closing.is_set():  # one that waited for this call; a client that closes answers no questions any more
+            self._touched |= {(p.topic, p.partition) for p in partitions}  # so nothing of them is handed over
+            consumer.incremental_assign([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])
+            return
         try:
             assigned = self._positions(consumer, partitions)
         except KafkaException as error:
