@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.servers.fixtures import (  # noqa: F401 (pytest finds fixtures by name here)
@@ -31,6 +32,10 @@ HERE = Path(__file__).parent
 REQUIRE_REAL = os.environ.get("BRIDGE_REQUIRE_REAL") == "1"
 END_WITH_PARENT = os.environ.get("BRIDGE_TEST_END_WITH_PARENT") == "1"
 PR_SET_PDEATHSIG = 1
+
+# No example is a measurement: a busy machine is no failure.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 figures: list[str] = []
 ran: collections.Counter[str] = collections.Counter()

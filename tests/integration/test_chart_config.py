@@ -108,7 +108,7 @@ def test_awkward_texts_and_numbers_get_through(helm: Helm, tmp_path: Path):
     assert load_settings(config, {}).kafka.properties == properties
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=st.lists(
         st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])).filter(lambda text: text != "<<"), max_size=30

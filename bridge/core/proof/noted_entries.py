@@ -7,8 +7,8 @@ from typing import NamedTuple
 from xxhash import xxh3_64_intdigest
 
 from bridge.core.delivery.aggregates import aggregate_of, is_aggregate
-from bridge.core.delivery.lanes import ROW_DATA, ROW_PARTITION_KEY, PartitionLanes, Row, offset_of
-from bridge.core.proof.digests import digests
+from bridge.core.delivery.lanes import PartitionLanes, Row, offset_of
+from bridge.core.proof.digests import digest
 from bridge.core.proof.ledger_codec import encode
 from bridge.core.proof.ledger_entries import Group, Stored, StreamShard
 from bridge.core.records import Partition
@@ -24,26 +24,26 @@ class SlotMessage(NamedTuple):
     records: int
 
 
+@dataclass(slots=True, eq=False)
+class _Place:
+    """Columns of what one shard has stored of one partition; `counts` where its lanes make aggregates."""
+
+    counts: list[int] | None
+    offsets: list[int] = field(default_factory=list)
+    sequence_numbers: list[str] = field(default_factory=list)
+    digests: list[int] = field(default_factory=list)
+
+
+_Places = dict[PartitionLanes, _Place]
+
+
 @dataclass(slots=True)
 class _Slot:
     """What is noted for one slot; `records` counts Kafka's."""
 
-    places: list["_Place"] = field(default_factory=list)
+    places: dict[StreamShard, _Places] = field(default_factory=dict)
     others: list[Group] = field(default_factory=list)
     records: int = 0
-
-
-@dataclass(slots=True)
-class _Place:
-    """Columns of what one shard has stored of one partition."""
-
-    shard: StreamShard
-    lanes: PartitionLanes
-    slot: _Slot
-    offsets: list[int] = field(default_factory=list)
-    sequence_numbers: list[str] = field(default_factory=list)
-    digests: list[int] = field(default_factory=list)
-    counts: list[int] | None = None
 
 
 class NotedEntries:
@@ -52,31 +52,39 @@ class NotedEntries:
 
     def __init__(self, slots: int) -> None:
         self._slots = [_Slot() for _ in range(slots)]
-        self._places: dict[str, dict[tuple[str, PartitionLanes], _Place]] = {}
+        self._slot_of: dict[StreamShard, int] = {}
 
     def stored(self, stream: str, rows: Sequence[Row], shard_ids: Sequence[str], sequence_numbers: Sequence[str]) -> int:
         """A stream has stored these, each in its shard under its sequence number (decimal). Returns how many Kafka records
         they are."""
-        places, records = self._places.setdefault(stream, {}), 0
-        of_rows = digests([row[ROW_PARTITION_KEY] for row in rows], [row[ROW_DATA] for row in rows])
-        for row, shard_id, number, digest in zip(rows, shard_ids, sequence_numbers, of_rows, strict=True):
+        records = at = 0
+        while at < len(rows):
+            end, shard_id = at + 1, shard_ids[at]
+            while end < len(rows) and shard_ids[end] == shard_id:
+                end += 1
+            records += self._stored_in(StreamShard(stream, shard_id), rows[at:end], sequence_numbers[at:end])
+            at = end
+        return records
+
+    def _stored_in(self, shard: StreamShard, rows: Sequence[Row], sequence_numbers: Sequence[str]) -> int:
+        slot = self._slots[self._slot(shard)]
+        places = slot.places.setdefault(shard, {})
+        records = 0
+        for row, number in zip(rows, sequence_numbers, strict=True):
             batch = row[0]
             lanes_of = batch.lanes_of
-            place = places.get((shard_id, lanes_of))
-            if place is None:
-                place = places[shard_id, lanes_of] = self._begin(StreamShard(stream, shard_id), lanes_of)
-            count = 1
+            place = places.get(lanes_of) or _begin(places, lanes_of)
             if place.counts is None:
                 place.offsets.append(batch.offsets[row[1]])
+                records += 1
             else:
                 within = aggregate_of(row).record_offsets() if is_aggregate(row) else [offset_of(row)]
                 place.offsets += within
-                count = len(within)
-                place.counts.append(count)
+                place.counts.append(len(within))
+                records += len(within)
             place.sequence_numbers.append(number)
-            place.digests.append(digest)
-            place.slot.records += count
-            records += count
+            place.digests.append(digest(row[3], row[2]))
+        slot.records += records
         return records
 
     def add(self, group: Group) -> None:
@@ -93,17 +101,22 @@ class NotedEntries:
         """All that is noted for a slot, which has something; begins anew."""
         slot, self._slots[number] = self._slots[number], _Slot()
         groups = slot.others
-        for place in slot.places:
-            del self._places[place.shard.stream][place.shard.shard_id, place.lanes]
-            numbers = list(map(int, place.sequence_numbers))
-            groups.append(Stored(place.shard, place.lanes.partition, numbers, place.digests, place.offsets, place.counts))
+        for shard, places in slot.places.items():
+            for lanes, place in places.items():
+                numbers = list(map(int, place.sequence_numbers))
+                groups.append(Stored(shard, lanes.partition, numbers, place.digests, place.offsets, place.counts))
         return SlotMessage(number, encode(groups), _highest(groups), slot.records)
 
-    def _begin(self, shard: StreamShard, lanes_of: PartitionLanes) -> _Place:
-        slot = self._slots[slot_of_shard(shard, len(self._slots))]
-        place = _Place(shard, lanes_of, slot, counts=None if lanes_of.aggregates is None else [])
-        slot.places.append(place)
-        return place
+    def _slot(self, shard: StreamShard) -> int:
+        number = self._slot_of.get(shard)
+        if number is None:
+            number = self._slot_of[shard] = slot_of_shard(shard, len(self._slots))
+        return number
+
+
+def _begin(places: _Places, lanes_of: PartitionLanes) -> _Place:
+    place = places[lanes_of] = _Place(None if lanes_of.aggregates is None else [])
+    return place
 
 
 def slot_of(group: Group, slots: int) -> int:

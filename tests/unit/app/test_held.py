@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import looptime
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.app.partition_line import PartitionLine
@@ -119,7 +119,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)  # machines are noisy
 @given(steps=STEPS)
 def test_nothing_is_lost_or_reordered_and_no_more_is_open_than_may_be(steps: list[tuple[str, int, int]]):
     loop = looptime.new_event_loop()

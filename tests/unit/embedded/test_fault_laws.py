@@ -81,7 +81,7 @@ def stored(model: KinesisModel) -> dict[str, list[ReadRecord]]:
 
 
 @given(calls, st.lists(faults(), max_size=5), st.integers(0, 3))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_records_that_no_fault_hits_are_stored_once_in_order(script, chosen, seed):
     model = run(script, chosen, seed)
     hit = {number for entry in model.faults.log for number in (entry.sequence_number, entry.other_sequence_number)}
@@ -96,7 +96,6 @@ def test_records_that_no_fault_hits_are_stored_once_in_order(script, chosen, see
 
 
 @given(calls, st.lists(faults(), max_size=5), st.integers(0, 3))
-@settings(deadline=None)
 def test_the_figures_add_up_whatever_the_faults(script, chosen, seed):
     model = run(script, chosen, seed)
     total = model.traffic.total
@@ -108,7 +107,7 @@ def test_the_figures_add_up_whatever_the_faults(script, chosen, seed):
 
 
 @given(calls, st.lists(faults(), max_size=5), st.integers(0, 3))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_same_calls_and_seed_give_the_same_faults(script, chosen, seed):
     first, second = run(script, chosen, seed), run(script, chosen, seed)
     assert list(first.faults.log) == list(second.faults.log)

@@ -60,7 +60,6 @@ def run(script: list[tuple[str, int, int]], shards: int) -> tuple[KinesisModel, 
 
 
 @given(steps, st.integers(1, 5))
-@settings(deadline=None)
 def test_open_shards_always_tile_the_hash_key_space(script, shards):
     model, _, now = run(script, shards)
     ranges = [(shard.start_hash_key, shard.end_hash_key) for shard in open_shards(model, "orders", now)]
@@ -71,7 +70,6 @@ def test_open_shards_always_tile_the_hash_key_space(script, shards):
 
 
 @given(steps, st.integers(1, 5))
-@settings(deadline=None)
 def test_numbers_rise_in_a_shard_and_from_parents_to_children(script, shards):
     model, stored, now = run(script, shards)
     every = [number for records in stored.values() for number, _, _ in records]
@@ -88,7 +86,6 @@ def test_numbers_rise_in_a_shard_and_from_parents_to_children(script, shards):
 
 
 @given(steps, st.integers(1, 5), st.integers(1, 7))
-@settings(deadline=None)
 def test_every_stored_record_is_read_once_in_order_across_reshards(script, shards, limit):
     model, stored, now = run(script, shards)
     for shard in model.streams.find("orders", now).shards:
@@ -96,7 +93,6 @@ def test_every_stored_record_is_read_once_in_order_across_reshards(script, shard
 
 
 @given(steps, st.integers(1, 5))
-@settings(deadline=None)
 def test_a_record_lands_on_the_shard_that_holds_its_hash_key(script, shards):
     model, stored, now = run(script, shards)
     by_id = {shard.shard_id: shard for shard in model.streams.find("orders", now).shards}
@@ -110,7 +106,7 @@ loads = st.lists(st.tuples(st.integers(0, 900), st.lists(sizes, min_size=1, max_
 
 
 @given(loads)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_no_second_stores_more_than_the_limits(script):
     """Times are whole milliseconds, so that the windows are judged without fractions."""
     model = new_model(shards=1)
@@ -130,7 +126,6 @@ def test_no_second_stores_more_than_the_limits(script):
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.data())
-@settings(deadline=None)
 def test_at_and_after_a_number(batches, data):
     model = new_model(enforce_limits=False)
     numbers: list[str] = []

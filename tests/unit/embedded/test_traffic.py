@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.quotas import MIB
@@ -145,7 +145,6 @@ requests = st.lists(
 
 
 @given(requests)
-@settings(deadline=None)
 def test_the_figures_are_what_was_sent_and_answered(script):
     """Times are whole milliseconds, so that the windows are judged without fractions."""
     model = new_model(shards=4)

@@ -294,7 +294,5 @@ class AggregatesAndServer(RuleBasedStateMachine):
             self.may_repeat.update(records_of(row))
 
 
-AggregatesAndServer.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=50, deadline=None, report_multiple_bugs=False
-)
+AggregatesAndServer.TestCase.settings = settings(max_examples=100, stateful_step_count=50, report_multiple_bugs=False)
 TestAggregateLaws = AggregatesAndServer.TestCase

@@ -266,5 +266,5 @@ def _check_budget(sent: list[tuple[float, int, int]]) -> None:
             assert not rest, "a record larger than a second's budget was not waited off"
 
 
-SchedulerAndServer.TestCase.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)
+SchedulerAndServer.TestCase.settings = settings(max_examples=120, stateful_step_count=60)
 TestSchedulerLaws = SchedulerAndServer.TestCase

@@ -90,7 +90,7 @@ class LogAndFloors(RuleBasedStateMachine):
         return message[0] == partition and message[1] >= self.committed[partition]
 
 
-LogAndFloors.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+LogAndFloors.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
 TestFloorLaws = LogAndFloors.TestCase
 
 

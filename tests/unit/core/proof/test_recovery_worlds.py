@@ -35,7 +35,7 @@ def test_worlds_end_as_they_should():
     assert min(crashes, landed, lost) > WORLDS, "nothing happens in these worlds"
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**48))
 def test_any_world_ends_as_it_should(seed):
     world = World(seed)
