@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from itertools import count
+from math import inf
 
 from bridge.app.anew import Anew
 from bridge.app.assignment import halt_at_assignment, mapping_halt, open_line
@@ -34,7 +35,7 @@ from bridge.core.records import Partition, SourceBatch
 from bridge.ports import Assigned, AssignedPartition, CommittedLate, Lost, PartitionFailed, Revoking, SourceEvent
 
 TICKS_OF_LEASES = 10
-"""An attempt asks for its lease itself: that a lease has lapsed needs no look at thousands of partitions in each tick."""
+"""Between two looks at the leases of all partitions, which may be thousands, as long as none of those seen last has ended."""
 LEDGER_S = 0.4
 """So long the ledger is waited for in any case when partitions leave; the source gives a drain half a second more."""
 
@@ -62,6 +63,7 @@ class ForwardLine:
         self._streams: dict[str, StreamLine] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._first_end_ms = inf  # of the leases that were seen last
         self._progress = asyncio.Event()
         self._joined = False
         self._kafka = KafkaHealth(telemetry)
@@ -252,15 +254,16 @@ class ForwardLine:
             now = self._clock.monotonic()
             self._pressure.tick(now)
             self._hot_lanes.tick(now)
-            if number % TICKS_OF_LEASES == 0:
+            if number % TICKS_OF_LEASES == 0 or self._commits.service_now().latest_ms > self._first_end_ms:
                 self._give_up_lapsed()
 
     def _give_up_lapsed(self) -> None:
         """A lease that was not renewed in time never is: somebody else may own the partition by now. What this process has is
         dropped, and it joins the group anew."""
         now = self._commits.service_now()
-        lapsed = [line for line in self._lines.values() if line.lease is not None and line.lease.has_lapsed(now)]
-        if lapsed:
+        leases = {line: line.lease for line in self._lines.values() if line.lease is not None}
+        self._first_end_ms = min((lease.end_ms or inf for lease in leases.values()), default=inf)
+        if lapsed := [line for line, lease in leases.items() if lease.has_lapsed(now)]:
             self._telemetry.log("error", "lease_lapsed", partitions=[str(line.partition) for line in lapsed])
             self._lose(list(self._lines))
             self._task(self._consumption.join_anew())

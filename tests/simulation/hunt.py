@@ -1,4 +1,4 @@
-"""Runs seeds until one breaks a law: `python -m tests.simulation.hunt FIRST COUNT`. Prints the seed and the law.
+"""Runs seeds until one breaks a law: `python -m tests.simulation.hunt SEEDS ...`, each `7` or `0-299`. Prints seed and law.
 
 Exit status 1 when it found one, as a test that failed; 0 when every seed holds.
 """
@@ -10,8 +10,11 @@ from tests.simulation.__main__ import verdicts_of
 
 def main() -> int:
     """See the top of this file."""
-    first, count = int(sys.argv[1]), int(sys.argv[2])
-    last = verdicts_of(list(range(first, first + count)))[-1]
+    seeds: list[int] = []
+    for given in sys.argv[1:]:
+        first, _, end = given.partition("-")
+        seeds += range(int(first), int(end or first) + 1)
+    last = verdicts_of(seeds)[-1]
     if last.broken is None:
         return 0
     print(last.seed, last.broken[0])

@@ -50,7 +50,7 @@ def caught(mutant: Mutant, first: int, count: int) -> tuple[int, str] | None:
         folder = Path(temporary)
         mutated(mutant, folder)
         done = subprocess.run(
-            [sys.executable, "-m", "tests.simulation.hunt", str(first), str(count)],
+            [sys.executable, "-m", "tests.simulation.hunt", f"{first}-{first + count - 1}"],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(folder), "PYTHONHASHSEED": "0"},
             capture_output=True,

@@ -43,9 +43,10 @@ def test_each_planted_bug_is_caught_at_its_seed_by_its_law():
 
 
 def test_the_unchanged_code_holds_at_the_seeds_of_the_planted_bugs():
-    for seed in sorted({mutant.seed for mutant in MUTANTS}):
-        done = _simulation("tests.simulation.hunt", str(seed), "1")
-        assert done.returncode == 0, f"seed {seed}: {done.stdout}{done.stderr}"
+    """Those below `SEEDS` are among the fixed seeds."""
+    beyond = sorted({mutant.seed for mutant in MUTANTS if mutant.seed >= SEEDS})
+    done = _simulation("tests.simulation.hunt", *map(str, beyond))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_planted_bugs_are_enough():

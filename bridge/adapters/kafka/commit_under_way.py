@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from confluent_kafka import KafkaError, TopicPartition
 
+from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.records import Partition
 
 
@@ -55,3 +56,8 @@ class CommitUnderWay:
 
 def _said_of(offsets: Sequence[TopicPartition]) -> Mapping[tuple[str, int], tuple[int, str]]:
     return {(o.topic, o.partition): (o.offset, o.metadata or "") for o in offsets}
+
+
+def offsets_of(points: Mapping[Partition, CommitPoint]) -> list[TopicPartition]:
+    """As the client takes them."""
+    return [TopicPartition(p.topic, p.number, point.offset, point.metadata) for p, point in points.items()]

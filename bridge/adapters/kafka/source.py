@@ -14,7 +14,7 @@ from typing import Any
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from bridge.adapters.kafka.columns import events_of, is_record_or_end
-from bridge.adapters.kafka.commit_under_way import CommitUnderWay
+from bridge.adapters.kafka.commit_under_way import CommitUnderWay, offsets_of
 from bridge.adapters.kafka.handover import Handover
 from bridge.adapters.kafka.topic_ids import TopicIds, ids_beside, slices_beside, unreadable_beside
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, encode
@@ -198,8 +198,8 @@ class KafkaSource:
     # -- rebalance callbacks, called inside poll, consume and close
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        if self._closing.is_set():  # one that waited for this call; a client that closes answers no questions any more
-            self._touched |= {(p.topic, p.partition) for p in partitions}  # so nothing of them is handed over
+        if self._closing.is_set():  # a client that closes answers no questions any more; nothing of these is handed over
+            self._touched.update((p.topic, p.partition) for p in partitions)
             consumer.incremental_assign([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])
             return
         try:
@@ -256,7 +256,7 @@ class KafkaSource:
 
     def _commit_now(self, consumer: Consumer, points: Mapping[Partition, CommitPoint]) -> None:
         if points:
-            consumer.commit(offsets=_offsets(points), asynchronous=False)
+            consumer.commit(offsets=offsets_of(points), asynchronous=False)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._handover.put([Lost([Partition(p.topic, p.partition) for p in partitions])])
@@ -272,7 +272,7 @@ class KafkaSource:
     # -- commits
 
     def _commit(self, points: Mapping[Partition, CommitPoint], commit: CommitUnderWay) -> None:
-        offsets = _offsets({p: point for p, point in points.items() if (p.topic, p.number) in self._assigned})
+        offsets = offsets_of({p: point for p, point in points.items() if (p.topic, p.number) in self._assigned})
         commit.sends(offsets)
         if not offsets or commit.is_given_up:
             commit.settle(None, [])
@@ -297,7 +297,3 @@ class KafkaSource:
 
     def _still_assigned(self, partitions: Collection[Partition]) -> list[TopicPartition]:
         return [TopicPartition(p.topic, p.number) for p in partitions if (p.topic, p.number) in self._assigned]
-
-
-def _offsets(points: Mapping[Partition, CommitPoint]) -> list[TopicPartition]:
-    return [TopicPartition(p.topic, p.number, point.offset, point.metadata) for p, point in points.items()]

@@ -148,8 +148,8 @@ DELIVERY = (
         "commit after losing the partition",
         "owner",
         "adapters/kafka/source.py",
-        "        offsets = _offsets({p: point for p, point in points.items() if (p.topic, p.number) in self._assigned})\n",
-        "        self._kept = {**getattr(self, '_kept', {}), **points}\n        offsets = _offsets(self._kept)\n",
+        "        offsets = offsets_of({p: point for p, point in points.items() if (p.topic, p.number) in self._assigned})\n",
+        "        self._kept = {**getattr(self, '_kept', {}), **points}\n        offsets = offsets_of(self._kept)\n",
         seed=15,
     ),
     Mutant(

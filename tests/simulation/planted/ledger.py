@@ -71,7 +71,7 @@ LEDGER = (
         "clean, though the owner before has stored something above",
         "L3",
         "app/partition_line.py",
-        "        if self.phase is Phase.READING or self.done_to > self.committable():\n",
+        "        if self.phase is Phase.READING or (self.done_to and self.done_to > self.committable()):\n",
         "        if self.phase is Phase.READING:\n",
         seed=90,
     ),
