@@ -32,6 +32,8 @@ from tests.simulation.world import Pause, World
 
 URL = "http://kinesis.invalid"
 HUNG_S = 3600.0
+LATE_MAX_S = 4.5
+"""From the arrival of a request until it is stored; with its way there it is below the request timeout and `settle` together."""
 
 
 class WatchedModel(KinesisModel):
@@ -112,8 +114,8 @@ class Exchange:
             kinesis.world.call_later(kinesis.transit_s(), lambda: self._give(reply, None))
 
     async def pause(self, seconds: float) -> None:
-        """See `Connection`."""
-        await Pause(seconds)
+        """See `Connection`. Faults that meet make a request no later than `kinesis.settle` allows."""
+        await Pause(min(seconds, LATE_MAX_S))
 
     async def hang(self) -> None:
         """See `Connection`."""

@@ -9,7 +9,7 @@ records, the first in the order of lanes.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-STATES_MAX = 64
+STATES_MAX = 256
 """Ways of assigning that are followed at once; beyond that the best of them."""
 LANES_MAX = 16
 """Of one key; where there are more, one way is followed."""
@@ -34,6 +34,13 @@ class AlikeRecord(NamedTuple):
     digest: int
 
 
+class Assigned(NamedTuple):
+    """For each record, in their order, the index of its lane, or NOBODY. `is_exact`: every way was followed."""
+
+    lanes: list[int]
+    is_exact: bool = True
+
+
 LaneRows = Sequence[LaneRow]
 """Rows of one lane, in order."""
 
@@ -41,14 +48,11 @@ _Path = tuple["_Path | None", int]
 """The assignments before, and the lane of the last record."""
 
 
-def assign(lanes: Sequence[LaneRows], records: Sequence[AlikeRecord]) -> list[int]:
-    """For each record, in their order, the index of its lane, or NOBODY.
-
-    The records of one lane are its first row's, its second row's, and so on.
-    """
+def assign(lanes: Sequence[LaneRows], records: Sequence[AlikeRecord]) -> Assigned:
+    """The records of one lane are its first row's, its second row's, and so on."""
     if all(len(lane) == 1 for lane in lanes):
-        return _assign_single_rows(lanes, records)
-    states_max = STATES_MAX if 1 < len(lanes) <= LANES_MAX else 1
+        return Assigned(_assign_single_rows(lanes, records))
+    states_max, is_exact = STATES_MAX if 1 < len(lanes) <= LANES_MAX else 1, True
     states: dict[tuple[int, ...], _Path | None] = {(0,) * len(lanes): None}
     for record in records:
         following: dict[tuple[int, ...], _Path | None] = {}
@@ -61,6 +65,7 @@ def assign(lanes: Sequence[LaneRows], records: Sequence[AlikeRecord]) -> list[in
             if not taken:
                 following.setdefault(heads, (path, NOBODY))
         if len(following) > states_max:  # sorting is stable: of equally good ones the first
+            is_exact = False
             best = sorted(following, key=sum, reverse=True)[:states_max]
             following = {heads: following[heads] for heads in following if heads in set(best)}
         states = following
@@ -69,7 +74,7 @@ def assign(lanes: Sequence[LaneRows], records: Sequence[AlikeRecord]) -> list[in
     while best_path is not None:
         best_path, lane = best_path
         assigned.append(lane)
-    return assigned[::-1]
+    return Assigned(assigned[::-1], is_exact)
 
 
 def _may_have_written(lane: LaneRows, head: int, record: AlikeRecord) -> bool:

@@ -10,7 +10,8 @@ records that nobody claims. Two mistakes are possible and both are excluded: to 
   read that they may have written. What falls to us is claimed in the ledger first: of all claims for a record the first counts.
   So is what falls to rows of an owner before: it may have been cut off from Kafka, and what it knows may come into the ledger at
   any time.
-- A row was not written only when a read that began after its last moment has reached the tip and found nothing.
+- A row was not written only when a read that began after its last moment has reached the tip and found nothing: also no record
+  that several lanes share and that falls to nobody, for then the assignment, whose effort is bounded, was not the right one.
 - What cannot be told so until `deadline_ms` is to be sent again, and counted.
 """
 
@@ -149,12 +150,19 @@ class _Key:
         last_ms = max(row.alike.last_ms for lane in lanes for row in lane.rows)
         records = [record for record in self.records if record.arrival_ms <= last_ms]
         records_of: list[list[AlikeRecord]] = [[] for _ in lanes]
-        for record, lane in zip(records, assign([[r.alike for r in lane.rows] for lane in lanes], records), strict=True):
+        assigned = assign([[row.alike for row in lane.rows] for lane in lanes], records)
+        doubtful: dict[int, list[int]] = {}
+        for record, lane in zip(records, assigned.lanes, strict=True):
             if lane != NOBODY:
                 records_of[lane].append(record)
+            if lane == NOBODY or not assigned.is_exact:
+                doubtful.setdefault(record.digest, []).append(record.arrival_ms)
         is_read = known.read_to_ms > max(row.until_ms for lane in lanes for row in lane.rows)
         is_known = known.known_to_ms >= max((record.arrival_ms for record in records), default=0) + known.margin_ms
-        judge = _Judge(known, len(lanes) == 1 or (is_read and is_known), any(lane.is_contested for lane in lanes), self.places)
+        is_contested = any(lane.is_contested for lane in lanes)
+        is_shared = len(lanes) > 1 or is_contested
+        is_decided = len(lanes) == 1 or (is_read and is_known)
+        judge = _Judge(known, is_decided, is_contested, self.places, doubtful if is_shared else {})
         for lane_rows, found in zip(lanes, records_of, strict=True):
             if lane_rows.is_ours:
                 judge.lane(lane_rows, found, verdicts)
@@ -170,12 +178,15 @@ class _Judge:
     is_contested: bool
     """See `_Lane`."""
     places: Mapping[int, Place]
+    doubtful: Mapping[int, Sequence[int]]
+    """Arrivals, by digest, of records that lanes share and that fall to nobody; all of them where not every way was followed."""
 
     def lane(self, lane: _Lane, records: Sequence[AlikeRecord], verdicts: list[list[Verdict]]) -> None:
         """The rows of one lane, whose first ones have these records."""
         before: Verdict | None = None
+        is_doubtful = any(self._is_doubtful(row) for row in lane.rows[len(records) :])
         for at, row in enumerate(lane.rows):
-            verdict = self._verdict(row, records[at] if at < len(records) else None)
+            verdict = self._verdict(row, records[at] if at < len(records) else None, is_doubtful)
             if before in (WAIT, UNSETTLED, ABSENT):
                 verdict = before  # what stands behind was attempted later, or never
             before = verdict
@@ -183,7 +194,13 @@ class _Judge:
                 batch, place = row.verdict_at
                 verdicts[batch][place] = verdict
 
-    def _verdict(self, row: _Row, record: AlikeRecord | None) -> Verdict:
+    def _is_doubtful(self, row: _Row) -> bool:
+        """Whether one of those records may be this row's."""
+        return any(
+            row.alike.first_ms <= arrival_ms <= row.alike.last_ms for arrival_ms in self.doubtful.get(row.alike.digest, ())
+        )
+
+    def _verdict(self, row: _Row, record: AlikeRecord | None, is_doubtful: bool) -> Verdict:
         known = self.known
         is_over = known.read_to_ms > row.until_ms
         give_up = UNSETTLED if is_over and known.read_to_ms >= known.deadline_ms else WAIT
@@ -192,7 +209,7 @@ class _Judge:
         if record is None:
             if not is_over:
                 return WAIT
-            return UNSETTLED if row.is_overtaken else ABSENT
+            return UNSETTLED if row.is_overtaken or is_doubtful else ABSENT
         if known.known_to_ms < record.arrival_ms + known.margin_ms:
             return give_up
         return Verdict(Settled.CLAIM if self.is_contested else Settled.LANDED, self.places[record.position])

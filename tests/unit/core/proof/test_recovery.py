@@ -180,6 +180,15 @@ def test_own_partitions_are_judged_together():
     assert settle([expected(A), second], evidence, known) == [[landed(3)], [landed(1), landed(2)]]
 
 
+def test_what_falls_to_nobody_may_be_ours_where_lanes_share_it():
+    """The record of `A` that nobody gets came before what its lane goes on with: whose it is was told wrongly."""
+    evidence = read((1, 1100, A), (2, 1200, A))
+    claimed = fact(2, 70, A, partition=THEIRS)
+    assert judged(expected(B, A), evidence, claimed, doubt(A, B), read_to=2001) == [UNSETTLED, UNSETTLED]
+    assert judged(expected(B, B), evidence, claimed, doubt(A, B), read_to=2001) == [ABSENT, ABSENT]
+    assert judged(expected(B, A), evidence, claimed, read_to=2001) == [ABSENT, ABSENT]
+
+
 def test_what_the_index_has_to_watch():
     def watched(*groups: Group) -> Sequence[int]:
         index = LedgerIndex(100)

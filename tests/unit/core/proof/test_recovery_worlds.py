@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.core.proof import recovery
+from bridge.core.proof import assignment, recovery
 from bridge.core.proof.assignment import NOBODY
 from bridge.core.proof.ledger_entries import Resolved
 from bridge.core.proof.ledger_index import LedgerIndex
@@ -54,6 +54,17 @@ def test_what_is_given_up_is_counted():
     assert unsettled > 50
 
 
+def test_what_the_ways_that_are_not_followed_leave_over_is_counted(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(assignment, "STATES_MAX", 2)
+    unsettled = 0
+    for seed in range(WORLDS):
+        world = World(seed)
+        world.run()
+        world.check()
+        unsettled += world.unsettled
+    assert unsettled > 0
+
+
 # Each of the rules is needed.
 
 
@@ -85,18 +96,18 @@ def without_settle(patch: pytest.MonkeyPatch) -> None:
 
 def claims_are_facts(patch: pytest.MonkeyPatch) -> None:
     real = recovery._Judge
-    patch.setattr(recovery, "_Judge", lambda known, decided, contested, places: real(known, decided, False, places))
+    patch.setattr(recovery, "_Judge", lambda known, decided, _contested, *rest: real(known, decided, False, *rest))
 
 
 def undecided(patch: pytest.MonkeyPatch) -> None:
     real = recovery._Judge
-    patch.setattr(recovery, "_Judge", lambda known, decided, contested, places: real(known, True, contested, places))
+    patch.setattr(recovery, "_Judge", lambda known, _decided, *rest: real(known, True, *rest))
 
 
 def any_row_first(patch: pytest.MonkeyPatch) -> None:
     """Each record to any row of any lane that is alike: no prefix."""
 
-    def greedy(lanes: Any, records: Any) -> list[int]:
+    def greedy(lanes: Any, records: Any) -> assignment.Assigned:
         heads = [0] * len(lanes)
         assigned = []
         for _ in records:
@@ -104,7 +115,7 @@ def any_row_first(patch: pytest.MonkeyPatch) -> None:
             if lane != NOBODY:
                 heads[lane] += 1
             assigned.append(lane)
-        return assigned
+        return assignment.Assigned(assigned)
 
     patch.setattr(recovery, "assign", greedy)
 
@@ -176,6 +187,7 @@ def test_each_rule_is_needed(plant: Callable[[pytest.MonkeyPatch], None], monkey
         try:
             world.run()
             world.check()
+            assert world.unsettled == 0
         except AssertionError:
             return
     pytest.fail(f"none of {len(CAUGHT_IN)} worlds needs it")
