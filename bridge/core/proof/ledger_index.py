@@ -69,7 +69,7 @@ class LedgerIndex:
         self._watched_keys: dict[str, frozenset[int] | None] = {}
         self._claims: dict[StreamShard, dict[int, Entry]] = {}
         self._doubts: dict[str, dict[Origin, Doubt]] = {}
-        self._facts: dict[str, set[Origin]] = {}
+        self._facts: dict[str, dict[Origin, tuple[StreamShard, int]]] = {}  # with the record that the first one names
         self._rows = 0
         self.disputes = 0
         """Facts that named a record which an entry before them gives to another row: they do not count."""
@@ -161,7 +161,7 @@ class LedgerIndex:
             elif not group.is_claim:
                 self._settle(group.shard.stream, origin := Origin(group.partition, offsets[0]))
                 if watched is None or digest in watched:
-                    self._facts.setdefault(group.shard.stream, set()).add(origin)
+                    self._facts.setdefault(group.shard.stream, {}).setdefault(origin, (group.shard, number))
                 if floor is not None:
                     self._acknowledge(entry, floor)
 
@@ -235,6 +235,11 @@ class LedgerIndex:
     def claimed_by(self, shard: StreamShard, sequence_number: int) -> Entry | None:
         """The first entry for a record of a watched stream."""
         return self._claims.get(shard, {}).get(sequence_number)
+
+    def is_second(self, entry: Entry) -> bool:
+        """Whether a fact before it gives its row another record: then one of the two may be that of a row that is alike."""
+        first = self._facts.get(entry.shard.stream, {}).get(Origin(entry.partition, entry.offsets[0]))
+        return first is not None and first != (entry.shard, entry.sequence_number)
 
     def origin_of(self, place: Place) -> Origin | None:
         """Which Kafka record a place of a watched stream holds."""

@@ -11,7 +11,8 @@ records that nobody claims. Two mistakes are possible and both are excluded: to 
   So is what falls to rows of an owner before: it may have been cut off from Kafka, and what it knows may come into the ledger at
   any time.
 - A row was not written only when a read that began after its last moment has reached the tip and found nothing: also no record
-  that several lanes share and that falls to nobody, for then the assignment, whose effort is bounded, was not the right one.
+  that several lanes share and that falls to nobody, for then the assignment, whose effort is bounded, was not the right one; and
+  none of a row that has another one, for then its owner has told too late what somebody else had claimed by then.
 - What cannot be told so until `deadline_ms` is to be sent again, and counted.
 """
 
@@ -124,6 +125,8 @@ class _Key:
     records: list[AlikeRecord] = field(default_factory=list)
     places: dict[int, Place] = field(default_factory=dict)
     """By position, of records that nobody claims."""
+    spare: list[AlikeRecord] = field(default_factory=list)
+    """Records of rows that have another one already."""
     claimed: dict[Origin, tuple[int, Place]] = field(default_factory=dict)
     """Of the others, whose they are: position and place."""
     last_claimed: dict[Partition, tuple[list[int], list[int]]] = field(default_factory=dict)
@@ -152,6 +155,8 @@ class _Key:
         records_of: list[list[AlikeRecord]] = [[] for _ in lanes]
         assigned = assign([[row.alike for row in lane.rows] for lane in lanes], records)
         doubtful: dict[int, list[int]] = {}
+        for record in self.spare:
+            doubtful.setdefault(record.digest, []).append(record.arrival_ms)
         for record, lane in zip(records, assigned.lanes, strict=True):
             if lane != NOBODY:
                 records_of[lane].append(record)
@@ -179,7 +184,8 @@ class _Judge:
     """See `_Lane`."""
     places: Mapping[int, Place]
     doubtful: Mapping[int, Sequence[int]]
-    """Arrivals, by digest, of records that lanes share and that fall to nobody; all of them where not every way was followed."""
+    """Arrivals, by digest, of records that lanes share and that fall to nobody, or to a row that has one already; all of them
+    where not every way was followed."""
 
     def lane(self, lane: _Lane, records: Sequence[AlikeRecord], verdicts: list[list[Verdict]]) -> None:
         """The rows of one lane, whose first ones have these records."""
@@ -245,6 +251,8 @@ def _add_record(key: _Key, record: AlikeRecord, place: Place, known: Known) -> N
         key.records.append(record)
         key.places[record.position] = place
     else:
+        if known.index.is_second(entry):
+            key.spare.append(record)
         key.claimed.setdefault(Origin(entry.partition, entry.offsets[0]), (record.position, place))
 
 

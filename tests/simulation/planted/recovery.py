@@ -105,7 +105,7 @@ RECOVERY = (
         "app/read_back_round.py",
         '            self._sources.ledger.resolved(expected.partition, ResolvedAs.NOT_WRITTEN, "", offsets)\n',
         "            pass\n",
-        seed=55,
+        seed=108,
     ),
     Mutant(
         "a match is taken without waiting for the watermarks of others",

@@ -189,6 +189,15 @@ def test_what_falls_to_nobody_may_be_ours_where_lanes_share_it():
     assert judged(expected(B, A), evidence, claimed, read_to=2001) == [ABSENT, ABSENT]
 
 
+def test_a_second_record_of_another_row_may_be_ours():
+    """Its owner told too late that it had written the first: the second was claimed for it meanwhile."""
+    evidence = read((1, 1100, A), (2, 1200, A))
+    late = [fact(2, 70, A, partition=THEIRS), fact(1, 70, A, partition=THEIRS)]
+    rows = replace(expected(A), is_inherited=True)
+    assert judged(rows, evidence, *late, read_to=2001) == [UNSETTLED]
+    assert judged(rows, evidence, late[0], fact(1, 71, A, partition=THEIRS), read_to=2001) == [ABSENT]
+
+
 def test_what_the_index_has_to_watch():
     def watched(*groups: Group) -> Sequence[int]:
         index = LedgerIndex(100)
