@@ -201,6 +201,8 @@ class StreamLine:
             settled = self._scheduler.replace_shard_map(description.shard_map, self.shares.of(description.shard_map))
             self._telemetry.log("info", "shard_map_replaced", stream=self.stream, shards=len(description.shard_map))
             self._stored(settled)
+            if settled.stale_shard_map:
+                self._watch.doubt(missing=False)
         if description.record_bytes_max != self._record_bytes_max:
             self._record_bytes_max = description.record_bytes_max
             self._lines = {lanes: (line, self._mapper(line, mapper.spec)) for lanes, (line, mapper) in self._lines.items()}

@@ -56,14 +56,18 @@ class AggregateLanes:
         return kept, heads
 
     def replace_shard_map(self, shard_map: ShardMap) -> Resolution:
-        """Returns what is known now of aggregates that landed on shards that were not: stored ones, and those that KCL drops."""
+        """Returns what is known now of aggregates that landed on shards that were not: stored ones, those that KCL drops, and
+        whether it has to be asked again, for those that landed on a shard which this map does not know either."""
         self._know(shard_map)
         for aggregating in self._partitions.values():
             aggregating.close_shards(self._open)
         undecided, self._undecided = self._undecided, []
         resolution = Resolution()
         for row, shard_id, sequence_number in undecided:
-            if self._holds(shard_id, row):
+            if shard_id not in self._ranges:  # the answer to a question that was asked before
+                self._undecided.append((row, shard_id, sequence_number))
+                resolution.stale_shard_map = True
+            elif self._holds(shard_id, row):
                 resolution.add_stored(row, shard_id, sequence_number)
             else:
                 resolution.dropped.append(row)
@@ -124,9 +128,7 @@ class AggregateLanes:
         return by_shard(part, self._places.of(part.hash_keys()), self._shards)
 
     def _holds(self, shard_id: str, row: Row) -> bool:
-        shard = self._ranges.get(shard_id)
-        if shard is None:
-            return False
+        shard = self._ranges[shard_id]
         return all(shard.starting_hash_key <= key <= shard.ending_hash_key for key in aggregate_of(row).hash_keys())
 
 

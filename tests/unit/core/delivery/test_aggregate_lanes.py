@@ -118,6 +118,8 @@ def test_an_aggregate_that_landed_on_a_shard_that_is_not_known_is_told_when_it_i
     settled = it.settled([(row, "shard-1-0", "7")], [])
     assert (settled.stored, settled.dropped, settled.stale_shard_map) == ([], [], True)
     assert ([*it.scheduler.in_doubt()], it.scheduler.under_way_to(it.lanes)) == ([], 1)
+    older = it.scheduler.replace_shard_map(even_shard_map(2, 3), [1.0] * 2)  # of a question that was asked before
+    assert (older.stored, older.dropped, older.stale_shard_map) == ([], [], True)
     shard_map = ShardMap(even_shard_map(2, 1).shards, it.scheduler.shard_map.shards)
     assert it.scheduler.replace_shard_map(shard_map, [1.0] * 2).stored == [row]
     assert it.lanes.unresolved == 0
