@@ -10,9 +10,9 @@ records that nobody claims. Two mistakes are possible and both are excluded: to 
   read that they may have written. What falls to us is claimed in the ledger first: of all claims for a record the first counts.
   So is what falls to rows of an owner before: it may have been cut off from Kafka, and what it knows may come into the ledger at
   any time.
-- A row was not written only when a read that began after its last moment has reached the tip and found nothing: also no record
-  that several lanes share and that falls to nobody, for then the assignment, whose effort is bounded, was not the right one; and
-  none of a row that has another one, for then its owner has told too late what somebody else had claimed by then.
+- A row was not written only when a read that began after its last moment has reached the tip and found nothing, where every way
+  of assigning was followed, and no record like it belongs to a row that has another one: its owner has told too late then what
+  somebody else had claimed.
 - What cannot be told so until `deadline_ms` is to be sent again, and counted.
 """
 
@@ -155,19 +155,16 @@ class _Key:
         records_of: list[list[AlikeRecord]] = [[] for _ in lanes]
         assigned = assign([[row.alike for row in lane.rows] for lane in lanes], records)
         doubtful: dict[int, list[int]] = {}
-        for record in self.spare:
-            doubtful.setdefault(record.digest, []).append(record.arrival_ms)
         for record, lane in zip(records, assigned.lanes, strict=True):
             if lane != NOBODY:
                 records_of[lane].append(record)
-            if lane == NOBODY or not assigned.is_exact:
-                doubtful.setdefault(record.digest, []).append(record.arrival_ms)
+        for record in (*self.spare, *(() if assigned.is_exact else records)):
+            doubtful.setdefault(record.digest, []).append(record.arrival_ms)
         is_read = known.read_to_ms > max(row.until_ms for lane in lanes for row in lane.rows)
         is_known = known.known_to_ms >= max((record.arrival_ms for record in records), default=0) + known.margin_ms
         is_contested = any(lane.is_contested for lane in lanes)
-        is_shared = len(lanes) > 1 or is_contested
         is_decided = len(lanes) == 1 or (is_read and is_known)
-        judge = _Judge(known, is_decided, is_contested, self.places, doubtful if is_shared else {})
+        judge = _Judge(known, is_decided, is_contested, self.places, doubtful)
         for lane_rows, found in zip(lanes, records_of, strict=True):
             if lane_rows.is_ours:
                 judge.lane(lane_rows, found, verdicts)
@@ -184,8 +181,7 @@ class _Judge:
     """See `_Lane`."""
     places: Mapping[int, Place]
     doubtful: Mapping[int, Sequence[int]]
-    """Arrivals, by digest, of records that lanes share and that fall to nobody, or to a row that has one already; all of them
-    where not every way was followed."""
+    """Arrivals, by digest, of records of rows that have another one; of all where not every way of assigning was followed."""
 
     def lane(self, lane: _Lane, records: Sequence[AlikeRecord], verdicts: list[list[Verdict]]) -> None:
         """The rows of one lane, whose first ones have these records."""

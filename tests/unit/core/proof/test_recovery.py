@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bridge.core.proof import assignment
 from bridge.core.proof.ledger_entries import Doubts, Group, Stored, StreamShard
 from bridge.core.proof.ledger_index import LedgerIndex, Place
 from bridge.core.proof.matching import Evidence, Mark
@@ -180,13 +181,14 @@ def test_own_partitions_are_judged_together():
     assert settle([expected(A), second], evidence, known) == [[landed(3)], [landed(1), landed(2)]]
 
 
-def test_what_falls_to_nobody_may_be_ours_where_lanes_share_it():
-    """The record of `A` that nobody gets came before what its lane goes on with: whose it is was told wrongly."""
-    evidence = read((1, 1100, A), (2, 1200, A))
-    claimed = fact(2, 70, A, partition=THEIRS)
-    assert judged(expected(B, A), evidence, claimed, doubt(A, B), read_to=2001) == [UNSETTLED, UNSETTLED]
-    assert judged(expected(B, B), evidence, claimed, doubt(A, B), read_to=2001) == [ABSENT, ABSENT]
-    assert judged(expected(B, A), evidence, claimed, read_to=2001) == [ABSENT, ABSENT]
+def test_nothing_is_absent_where_not_every_way_of_assigning_was_followed(monkeypatch):
+    evidence = read(*((number, 1100 + number, A) for number in range(4)))
+    rows = expected(A, A, B, A)
+    exact = judged(rows, evidence, doubt(A, A), read_to=2001)
+    assert exact == [claim(0), claim(1), ABSENT, ABSENT]
+    monkeypatch.setattr(assignment, "STATES_MAX", 1)
+    assert judged(rows, evidence, doubt(A, A), read_to=2001) == [claim(0), claim(1), UNSETTLED, UNSETTLED]
+    assert judged(expected(A, A, B, B), evidence, doubt(A, A), read_to=2001) == exact
 
 
 def test_a_second_record_of_another_row_may_be_ours():
