@@ -121,7 +121,7 @@ RECOVERY = (
         "app/recoveries.py",
         '        is_ordered = self.ordering != "none"\n',
         "        is_ordered = True\n",
-        seed=59,
+        seed=265,
     ),
     Mutant(
         "the shards are read from the lease end only",
