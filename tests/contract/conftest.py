@@ -123,11 +123,13 @@ OpenReader = Callable[..., Awaitable[Reader]]
 
 @pytest.fixture
 async def open_reader(broker: Broker, topic: str, group: str) -> AsyncIterator[OpenReader]:
-    """`open_reader(start=..., group=..., drain_timeout_s=...)` starts a source on the topic; closed when the test ends."""
+    """`open_reader(start=..., group=..., drain_timeout_s=..., instance_id=...)` starts a source; closed when the test ends."""
     async with AsyncExitStack() as stack:
 
-        async def start_one(start: Any = "earliest", group: str = group, drain_timeout_s: float = 10.0) -> Reader:
-            source = new_source(broker, settings_for(broker, topic, group, start), drain_timeout_s)
+        async def start_one(
+            start: Any = "earliest", group: str = group, drain_timeout_s: float = 10.0, instance_id: str | None = None
+        ) -> Reader:
+            source = new_source(broker, settings_for(broker, topic, group, start, instance_id), drain_timeout_s)
             source.start()
             stack.push_async_callback(source.close)
             return Reader(source)

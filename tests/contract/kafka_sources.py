@@ -73,10 +73,12 @@ def has_assigned(broker: Broker, group: str) -> bool:
     return bool(members) and all(member.assignment and member.assignment.topic_partitions for member in members)
 
 
-def settings_for(broker: Broker, topic: str, group: str, start: Any = "earliest") -> Settings:
+def settings_for(broker: Broker, topic: str, group: str, start: Any = "earliest", instance_id: str | None = None) -> Settings:
     kafka: dict[str, Any] = {"bootstrap_servers": broker.bootstrap_servers, "group": group, "group_protocol": broker.protocol}
     if broker.protocol == "classic":
         kafka |= {"session_timeout": f"{SESSION_TIMEOUT_S}s", "properties": {"heartbeat.interval.ms": 200}}
+    if instance_id is not None:
+        kafka["group_instance_id"] = instance_id
     routes = [{"topic": topic, "stream": "s", "start": start}]
     kinesis = {"region": "us-east-1", "request_timeout": "1s"}
     return parse_settings({"name": "contract", "routes": routes, "kafka": kafka, "kinesis": kinesis})

@@ -93,6 +93,25 @@ async def test_after_close_the_group_gives_the_partitions_away_at_once(broker, t
     assert second.assigned[partition].offset == 1
 
 
+@pytest.mark.parametrize("broker", BROKERS[1:], indirect=True)
+async def test_a_static_member_that_comes_back_shares_at_once_what_it_had(broker, topic, group, open_reader):
+    """Who joins names nothing as its own: what another member is to have waits for no revocation. Not the mock: it forgets who
+    left."""
+    leaving: Reader = await open_reader(instance_id="one")
+    await leaving.until_assigned(4)
+    await leaving.source.close()
+    other: Reader = await open_reader(instance_id="two")
+    await _nothing_assigned(other)
+    back: Reader = await open_reader(instance_id="one")
+    await asyncio.gather(back.until_assigned(2), other.until_assigned(2))
+    assert not set(back.assigned) & set(other.assigned)
+    for reader in (back, other):
+        points = {partition: CommitPoint(0, "") for partition in reader.assigned}
+        assert await reader.source.commit(points) == {}
+        assert len(reader.assigned) == 2
+        assert reader.revoking + reader.lost == []
+
+
 async def test_close_is_not_held_up_by_events_that_nobody_takes(broker, topic, open_reader):
     """The thread waits for room, and a revocation while closing is not drained."""
     for number in range(4):

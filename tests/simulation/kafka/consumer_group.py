@@ -129,6 +129,7 @@ class ConsumerGroup(Group):
         self.touch(member)
         self.watch(member)
         self.rebalance()
+        member.owned &= self._target.get(member_id, set())  # who joins names nothing as its own, so this waits for no revocation
         return member
 
     def _reconcile(self, member: ConsumerMember) -> None:
