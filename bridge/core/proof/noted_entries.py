@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
 from bridge.core.delivery.aggregates import aggregate_of, is_aggregate
-from bridge.core.delivery.lanes import PartitionLanes, Row, offset_of
-from bridge.core.proof.digests import digest
+from bridge.core.delivery.lanes import ROW_BATCH, ROW_DATA, ROW_PARTITION_KEY, PartitionLanes, Row, offset_of
+from bridge.core.proof.digests import digests
 from bridge.core.proof.ledger_codec import encode
 from bridge.core.proof.ledger_entries import Group, Stored, StreamShard
 from bridge.core.records import Partition
@@ -35,15 +36,25 @@ class _Place:
 
 
 _Places = dict[PartitionLanes, _Place]
+_KEY, _DATA = itemgetter(ROW_PARTITION_KEY), itemgetter(ROW_DATA)
 
 
 @dataclass(slots=True)
 class _Slot:
     """What is noted for one slot; `records` counts Kafka's."""
 
-    places: dict[StreamShard, _Places] = field(default_factory=dict)
+    shards: list["_Shard"] = field(default_factory=list)
     others: list[Group] = field(default_factory=list)
     records: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Shard:
+    """What one shard has stored since its slot was taken."""
+
+    name: StreamShard
+    slot: int
+    places: _Places = field(default_factory=dict)
 
 
 class NotedEntries:
@@ -52,26 +63,24 @@ class NotedEntries:
 
     def __init__(self, slots: int) -> None:
         self._slots = [_Slot() for _ in range(slots)]
-        self._slot_of: dict[StreamShard, int] = {}
+        self._shards: dict[str, dict[str, _Shard]] = {}
 
     def stored(self, stream: str, rows: Sequence[Row], shard_ids: Sequence[str], sequence_numbers: Sequence[str]) -> int:
         """A stream has stored these, each in its shard under its sequence number (decimal). Returns how many Kafka records
         they are."""
-        records = at = 0
-        while at < len(rows):
-            end, shard_id = at + 1, shard_ids[at]
-            while end < len(rows) and shard_ids[end] == shard_id:
-                end += 1
-            records += self._stored_in(StreamShard(stream, shard_id), rows[at:end], sequence_numbers[at:end])
-            at = end
-        return records
-
-    def _stored_in(self, shard: StreamShard, rows: Sequence[Row], sequence_numbers: Sequence[str]) -> int:
-        slot = self._slots[self._slot(shard)]
-        places = slot.places.setdefault(shard, {})
-        records = 0
-        for row, number in zip(rows, sequence_numbers, strict=True):
-            batch = row[0]
+        shards = self._shards.setdefault(stream, {})
+        slot, places, last = _Slot(), _Places(), None
+        records = before = 0
+        known = digests(map(_KEY, rows), map(_DATA, rows))
+        for row, shard_id, number, known_by in zip(rows, shard_ids, sequence_numbers, known, strict=True):
+            if shard_id != last:  # rows of a shard stand together, if only a few
+                slot.records += records - before
+                last, before = shard_id, records
+                shard = shards.get(shard_id) or self._shard(shards, StreamShard(stream, shard_id))
+                slot, places = self._slots[shard.slot], shard.places
+                if not places:
+                    slot.shards.append(shard)
+            batch = row[ROW_BATCH]
             lanes_of = batch.lanes_of
             place = places.get(lanes_of) or _begin(places, lanes_of)
             if place.counts is None:
@@ -83,8 +92,8 @@ class NotedEntries:
                 place.counts.append(len(within))
                 records += len(within)
             place.sequence_numbers.append(number)
-            place.digests.append(digest(row[3], row[2]))
-        slot.records += records
+            place.digests.append(known_by)
+        slot.records += records - before
         return records
 
     def add(self, group: Group) -> None:
@@ -101,17 +110,16 @@ class NotedEntries:
         """All that is noted for a slot, which has something; begins anew."""
         slot, self._slots[number] = self._slots[number], _Slot()
         groups = slot.others
-        for shard, places in slot.places.items():
+        for shard in slot.shards:
+            places, shard.places = shard.places, {}
             for lanes, place in places.items():
                 numbers = list(map(int, place.sequence_numbers))
-                groups.append(Stored(shard, lanes.partition, numbers, place.digests, place.offsets, place.counts))
+                groups.append(Stored(shard.name, lanes.partition, numbers, place.digests, place.offsets, place.counts))
         return SlotMessage(number, encode(groups), _highest(groups), slot.records)
 
-    def _slot(self, shard: StreamShard) -> int:
-        number = self._slot_of.get(shard)
-        if number is None:
-            number = self._slot_of[shard] = slot_of_shard(shard, len(self._slots))
-        return number
+    def _shard(self, shards: dict[str, _Shard], name: StreamShard) -> _Shard:
+        shard = shards[name.shard_id] = _Shard(name, slot_of_shard(name, len(self._slots)))
+        return shard
 
 
 def _begin(places: _Places, lanes_of: PartitionLanes) -> _Place:
