@@ -11,6 +11,9 @@ from bridge.core.records import Partition
 
 FREE_PART = 4
 """A partition may hold a quarter of what is free: one that is stuck cannot take the room of its neighbours."""
+FULL_PART = 1.5
+"""Of `buffer_bytes_max`, and of no partition: what all may hold together, a part of what is free or half an equal share, is less.
+Beyond it go records that are large against a share, and then no partition is read, however little it holds."""
 AHEAD_S = 2.0
 """A partition may have open what it sends in this time: more would not be faster, only longer to drain, and more to repeat
 after a crash."""
@@ -73,14 +76,13 @@ class BackPressure:
 
     def arrived(self, line: PartitionLine, size: int) -> None:
         """A batch came in for this partition."""
-        if line not in self._active:
-            self._active[line] = None
-            line.stands_at = -1  # it is from now on that it may stand still
-            _set_ahead([line], self._mean_per_s)
+        self._activate(line)
         self.buffered_bytes += size
         if not line.paused and self._fill_level(line) > 1:
             line.paused = True
             self._pause([line.partition])
+        if self._is_full():
+            self._pause_all()
 
     def gone(self, line: PartitionLine) -> None:
         """The partition is not ours any more."""
@@ -120,11 +122,30 @@ class BackPressure:
             if line.held:
                 self._streams[line.stream].offer_held(line)
         self.buffered_bytes = sum(line.buffered_bytes for line in lines)
+        if self._is_full():
+            return
         again = [line for line in lines if line.paused and line.takes_records and self._fill_level(line) <= RESUME_BELOW]
         for line in again:
             line.paused = False
         if again:
             self._resume([line.partition for line in again])
+
+    def _activate(self, line: PartitionLine) -> None:
+        if line not in self._active:
+            self._active[line] = None
+            line.stands_at = -1  # it is from now on that it may stand still
+            _set_ahead([line], self._mean_per_s)
+
+    def _is_full(self) -> bool:
+        return self.buffered_bytes > FULL_PART * self._bytes_max
+
+    def _pause_all(self) -> None:
+        reading = [line for line in self._lines() if line.takes_records and not line.paused]
+        for line in reading:
+            self._activate(line)
+            line.paused = True
+        if reading:
+            self._pause([line.partition for line in reading])
 
     def _let_pass(self, stuck: Collection[PartitionLine]) -> None:
         """Others go past the rows at which these partitions stand still. One that moves again goes on with half of what it may

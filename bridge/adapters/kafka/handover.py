@@ -11,6 +11,8 @@ from bridge.ports import SourceEvent
 
 PENDING_MAX = 4
 """Calls of `put` that were not taken yet; each hands over about 256 KiB."""
+PENDING_BYTES_MAX = PENDING_MAX * 256 * 1024
+"""What they may hold together before the thread waits: large records come unannounced."""
 
 
 class Handover:
@@ -20,20 +22,20 @@ class Handover:
         """`threads` are the machine's own by default."""
         self.loop = loop
         self.threads = threads or SystemThreads()
-        self._pending: deque[Sequence[SourceEvent]] = deque()
+        self._pending: deque[tuple[Sequence[SourceEvent], int]] = deque()
         self._changed = asyncio.Event()
         self._room = self.threads.event()
         self._room.set()
         self._ended = False
 
-    def put(self, events: Sequence[SourceEvent]) -> None:
-        """Hands events over, in order."""
+    def put(self, events: Sequence[SourceEvent], size: int = 0) -> None:
+        """Hands events over, in order, with records of so many bytes."""
         if not events:
             return  # nothing to take must not look like the end
-        self._pending.append(events)
-        if len(self._pending) >= PENDING_MAX:
+        self._pending.append((events, size))
+        if self._is_full():
             self._room.clear()
-            if len(self._pending) < PENDING_MAX:  # taken in between
+            if not self._is_full():  # taken in between
                 self._room.set()
         self._call(self._changed.set)
 
@@ -56,7 +58,7 @@ class Handover:
             await self._changed.wait()
         events: list[SourceEvent] = []
         while self._pending:
-            events += self._pending.popleft()
+            events += self._pending.popleft()[0]
         self._room.set()
         return events
 
@@ -64,6 +66,10 @@ class Handover:
         """No more events will come."""
         self._ended = True
         self._call(self._changed.set)
+
+    def _is_full(self) -> bool:
+        pending = tuple(self._pending)
+        return len(pending) >= PENDING_MAX or sum(size for _, size in pending) >= PENDING_BYTES_MAX
 
     def _call(self, callback: Callable[[], None]) -> None:
         if not self.loop.is_closed():

@@ -137,22 +137,23 @@ class KafkaSource:
         size = max(self._record_bytes, len(first.value() or b"")) + ROW_BYTES  # large ones may come first of all
         count = int(max(1, min(BATCH_RECORDS_MAX, BATCH_BYTES / size)))
         events = events_of(self._ours([first, *self._consumer.consume(count, GATHER_S)]))
-        self._learn_size(events)
-        self._say(events)
+        self._say(events, self._learn_size(events))
 
-    def _say(self, events: Sequence[SourceEvent]) -> None:
+    def _say(self, events: Sequence[SourceEvent], size: int = 0) -> None:
         """Hands over; a fatal error, such as of our instance id while its last member's session goes on, ends the client."""
         self._fatal = next((e.message for e in events if isinstance(e, SourceTrouble) and e.code == FATAL), self._fatal)
-        self._handover.put(events)
+        self._handover.put(events, size)
 
     def _tell(self, error: KafkaException, what: str = "") -> None:
         self._handover.put([SourceTrouble(error.args[0].name(), what + error.args[0].str())])
 
-    def _learn_size(self, events: Iterable[SourceEvent]) -> None:
-        for event in events:
-            if isinstance(event, SourceBatch) and event.values:
-                mean = sum(map(len, filter(None, event.values))) / len(event.values)
-                self._record_bytes = max(64.0, 0.9 * self._record_bytes + 0.1 * mean, mean / 4)
+    def _learn_size(self, events: Iterable[SourceEvent]) -> int:
+        """Returns the bytes of all records."""
+        batches = [event.values for event in events if isinstance(event, SourceBatch) and event.values]
+        sizes = [sum(map(len, filter(None, values))) for values in batches]
+        for mean in (size / len(values) for size, values in zip(sizes, batches, strict=True)):
+            self._record_bytes = max(64.0, 0.9 * self._record_bytes + 0.1 * mean, mean / 4)
+        return sum(sizes)
 
     def _run_commands(self) -> None:
         while self._commands:

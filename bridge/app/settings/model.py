@@ -61,8 +61,8 @@ class Settings(Section):
     )
     buffer_bytes_max: Annotated[Size, Within("1MiB", "64GiB")] = Field(
         default=written("96MiB"),
-        description="Bytes of records in memory, read and not yet confirmed; reading pauses above it. 96MiB are several seconds "
-        "of work for one process, and leave room in a container of 512MiB.",
+        description="Bytes of records in memory, read and not yet confirmed: a partition is paused above its part of it, all are "
+        "above one and a half of it. 96MiB are several seconds of work for one process, and leave room in a container of 512MiB.",
     )
     commit_interval: Annotated[Duration, Within("50ms", "10s")] = Field(
         default=written("1s"),

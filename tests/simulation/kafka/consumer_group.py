@@ -62,8 +62,7 @@ class ConsumerGroup(Group):
             member.owned -= member.revoking
             member.revoking = set()
             member.revocations += 1
-            if self.withheld:
-                self.rebalance()
+            self._given_up()
         self._reconcile(member)
         assignment = member.owned - member.revoking
         if assignment == member.told and epoch != 0 and not full:
@@ -129,8 +128,14 @@ class ConsumerGroup(Group):
         self.touch(member)
         self.watch(member)
         self.rebalance()
-        member.owned &= self._target.get(member_id, set())  # who joins names nothing as its own, so this waits for no revocation
+        if member.owned - self._target.get(member_id, set()):  # it names nothing as its own, so this waits for no revocation
+            member.owned &= self._target.get(member_id, set())
+            self._given_up()
         return member
+
+    def _given_up(self) -> None:
+        if self.withheld:
+            self.rebalance()
 
     def _reconcile(self, member: ConsumerMember) -> None:
         """One step nearer to the target."""

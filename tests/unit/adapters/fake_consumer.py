@@ -9,8 +9,9 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 
 class FakeMessage:
-    def __init__(self, place: tuple[str, int], offset: int, error: KafkaError | None = None) -> None:
+    def __init__(self, place: tuple[str, int], offset: int, error: KafkaError | None = None, value: bytes | None = None) -> None:
         self._place, self._offset, self._error = place, offset, error
+        self._value = b"value-%d" % offset if value is None else value
 
     def topic(self) -> str:
         return self._place[0]
@@ -31,7 +32,7 @@ class FakeMessage:
         return b"key-%d" % self._offset
 
     def value(self) -> bytes:
-        return b"value-%d" % self._offset
+        return self._value
 
     def headers(self) -> None:
         return None

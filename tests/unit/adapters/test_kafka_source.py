@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
-from bridge.adapters.kafka.handover import PENDING_MAX, Handover
+from bridge.adapters.kafka.handover import PENDING_BYTES_MAX, PENDING_MAX, Handover
 from bridge.adapters.kafka.source import KafkaSource
 from bridge.adapters.kafka.topic_ids import TopicIds
 from bridge.core.delivery.commit_metadata import CommitPoint, decode
@@ -251,5 +251,18 @@ async def test_trouble_of_kafka_is_handed_on_and_a_slow_taker_stops_the_reading(
     stage.source.step()
     assert len(stage.consumer.scenes) == 1, "read although nobody takes"
     assert len(await stage.source.events()) == PENDING_MAX
+    stage.source.step()
+    assert not stage.consumer.scenes
+
+
+async def test_large_records_stop_the_reading_by_their_bytes():
+    stage = Stage()
+    await stage.play(stage.assign)
+    value = bytes(PENDING_BYTES_MAX // 2)
+    for offset in range(3):
+        stage.consumer.scenes.append(functools.partial(FakeMessage, ("orders", 0), offset, value=value))
+        stage.source.step()
+    assert len(stage.consumer.scenes) == 1, "read although a hand-over is full"
+    assert len(await stage.source.events()) == 2
     stage.source.step()
     assert not stage.consumer.scenes

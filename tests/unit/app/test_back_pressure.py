@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.app.back_pressure import HELD_PART, RATE_S, RECOUNT_S, SPAN_ROWS_MAX, STUCK_S, TICK_S, BackPressure
+from bridge.app.back_pressure import FULL_PART, HELD_PART, RATE_S, RECOUNT_S, SPAN_ROWS_MAX, STUCK_S, TICK_S, BackPressure
 from bridge.app.partition_line import AHEAD_ROWS_MIN, DONE_ROW_BYTES, PartitionLine
 from bridge.core.delivery.halts import Halt
 from bridge.core.delivery.lanes import ROW_BYTES, MappedBatch, PartitionLanes
@@ -277,5 +277,36 @@ def test_nothing_stays_paused_that_has_nothing_buffered(steps):
         assert {line.partition for line in lines if line.paused} == pressure.paused
     pressure.pressure.tick(now + TICK_S)
     for line in lines:
-        assert line.buffered_bytes or line.partition not in pressure.paused
+        assert line.buffered_bytes or line.partition not in pressure.paused or is_full(pressure)
     assert pressure.pressure.buffered_bytes == sum(line.buffered_bytes for line in lines)
+    for number, line in enumerate(lines):
+        for batch, i in waiting[number]:
+            resolve(line, batch, i)
+    pressure.pressure.left(now + 1.0)
+    assert pressure.paused == set()
+
+
+def is_full(pressure: Pressure) -> bool:
+    return pressure.pressure.buffered_bytes > FULL_PART * BYTES_MAX
+
+
+@given(st.lists(st.tuples(st.integers(0, 29), st.sampled_from([100, BYTES_MAX // 30, BYTES_MAX // 2, BYTES_MAX])), max_size=90))
+def test_large_records_of_many_partitions_have_a_bound_together(arrivals):
+    """Each partition brings one record before it can be paused: not all of them do."""
+    pressure = Pressure(*map(new_line, range(30)))
+    lines = list(pressure.lines.values())
+    for number, size in arrivals:
+        if lines[number].partition not in pressure.paused:
+            pressure.arrive(lines[number], [lines[number].tracker.read_to], size)
+        assert pressure.pressure.buffered_bytes <= FULL_PART * BYTES_MAX + BYTES_MAX + ROW_BYTES
+        assert not is_full(pressure) or len(pressure.paused) == len(lines)
+
+
+def test_partitions_that_stand_still_never_stop_one_that_holds_nothing():
+    """Whatever their number: each holds what it may hold, and the next is read none the less."""
+    lines = [new_line(number) for number in range(40)]
+    pressure = Pressure(*lines)
+    for line in lines[:-1]:
+        while line.partition not in pressure.paused:
+            pressure.arrive(line, [line.tracker.read_to], 100)
+    assert lines[-1].partition not in pressure.paused
