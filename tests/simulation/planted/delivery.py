@@ -116,8 +116,8 @@ DELIVERY = (
         "nothing is paused",
         "L6",
         "app/back_pressure.py",
-        "        if not line.paused and self._fill_level(line) > 1:\n",
-        "        if False:\n",
+        "        self._pause = pause\n",
+        "        self._pause = lambda partitions: None\n",
         seed=39,
     ),
     Mutant(
