@@ -108,6 +108,8 @@ class Round:
             known = await self._known(expected)
             if known is None:
                 return
+            if any(a.is_forgotten for a in asked):
+                continue  # what it has in doubt is somebody else's by now, and is to be judged so
             rows = [self._judgeable(a, of_asked, known.index) for a, of_asked in zip(asked, rows, strict=True)]
             expected = [rows_of(a.expected, of_asked) for a, of_asked in zip(asked, rows, strict=True)]
             verdicts = await self._settle(expected, known)

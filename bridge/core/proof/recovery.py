@@ -58,11 +58,11 @@ def digests_to_watch(expected: Sequence[Expected], evidence: Sequence[Evidence],
     key: which of it is claimed tells where a lane goes on.
     """
     ours = [rows for rows in expected if not rows.is_marked]
-    partitions, keys = {rows.partition for rows in ours}, {hashed for rows in ours for hashed in rows.key_hashes}
+    origins, keys = _origins(expected), {hashed for rows in ours for hashed in rows.key_hashes}
     digests = {digest for rows in ours for digest in rows.digests}
     contested = set()
     for doubt in (doubt for stream in {rows.stream for rows in ours} for doubt in index.doubts_of(stream)):
-        if doubt.key_hash in keys and doubt.origin.partition not in partitions:
+        if doubt.key_hash in keys and doubt.origin not in origins:
             contested.add(doubt.key_hash)
             digests.add(doubt.digest)
     for shard in evidence if contested else ():
@@ -234,11 +234,16 @@ def _keys(
     for batch, rows in enumerate(expected):
         if not rows.is_marked:
             _add_ours(keys, rows, batch, known, verdicts[batch])
-    ours = {rows.partition for rows in expected}
+    ours = _origins(expected)
     for doubt in sorted(doubt for stream in {rows.stream for rows in expected} for doubt in known.index.doubts_of(stream)):
-        if doubt.key_hash in keys and doubt.origin.partition not in ours:
+        if doubt.key_hash in keys and doubt.origin not in ours:
             _add_theirs(keys[doubt.key_hash], doubt, known)
     return keys
+
+
+def _origins(expected: Sequence[Expected]) -> set[Origin]:
+    """Of the rows without marks. Others of the same partition may be in doubt beside them, and are asked about later."""
+    return {Origin(rows.partition, offset) for rows in expected if not rows.is_marked for offset in rows.offsets}
 
 
 def _add_record(key: _Key, record: AlikeRecord, place: Place, known: Known) -> None:

@@ -128,6 +128,7 @@ class Group:
         self.points: dict[Partition, CommitPoint] = {}
         self.rows: dict[Partition, list[tuple[bytes | None, bytes | None]]] = {}
         self.away = False
+        self.when_asked: Callable[[], object] = lambda: None
 
     def open(self, partition: Partition, watermark_ms: float, offset: int = 0) -> None:
         """Its owner says so."""
@@ -144,6 +145,7 @@ class Group:
 
     async def partitions_of(self, wanted: Callable[[str], bool]) -> Sequence[Partition]:
         self._reach()
+        self.when_asked()
         return [partition for partition in {**self.rows, **self.points} if wanted(partition.topic)]
 
     async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:

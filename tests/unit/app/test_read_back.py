@@ -271,6 +271,19 @@ async def test_nothing_is_told_of_a_partition_that_left(world):
         assert process.verdicts() == {7: Settled.ABSENT}
 
 
+async def test_what_a_partition_that_leaves_meanwhile_may_have_written_is_not_taken_for_ours(world):
+    async with world.process(ORDERS, OTHERS) as process:
+        world.group.open(OTHERS, now_ms() + HOUR_MS)
+        process.ask(rows(ORDERS, ("a", b"same")))
+        process.ask(rows(OTHERS, ("a", b"same"), ("a", b"other")))
+        world.shards.put("a", b"same")
+        world.shards.put("a", b"other")
+        leaves_ms = now_ms() + 1000 * MARGIN_S + 500  # by then the records would be taken for those of the only lane
+        world.group.when_asked = lambda: now_ms() > leaves_ms and process.read_back.forget(OTHERS)
+        await asyncio.sleep(30)
+        assert process.verdicts() == {0: Settled.ABSENT}
+
+
 async def test_what_is_asked_meanwhile_is_settled_in_the_next_round(world):
     async with world.process(ORDERS) as process:
         process.ask(rows(ORDERS, ("a", b"1")))

@@ -181,6 +181,20 @@ def test_own_partitions_are_judged_together():
     assert settle([expected(A), second], evidence, known) == [[landed(3)], [landed(1), landed(2)]]
 
 
+def test_rows_of_an_own_partition_that_are_asked_about_later_are_a_lane_too():
+    """Without them the first record would be taken for another's, and they for not written though they were."""
+    asked = Expected("s", OURS, [20], [1000], [2000], [KEY + 1], [99])
+    later = Doubts("s", OURS, [KEY] * 2, [A, B], [1000] * 2, [2000] * 2, [30, 31])
+    other = Expected("s", THEIRS, [70], [1000], [2000], [KEY], [A])
+    index = LedgerIndex(100)
+    index.watch("s", {A, B, 99}, {KEY, KEY + 1})
+    index.add([later])
+    evidence = read((1, 1100, A), (2, 1200, B))
+    assert digests_to_watch([asked, other], evidence, index) == {A, B, 99}
+    assert settle([asked, other], evidence, Known(index, 9000, 1500, 9000, MARGIN)) == [[WAIT], [WAIT]]
+    assert settle([asked, other], evidence, Known(index, 9000, 2001, 9000, MARGIN)) == [[ABSENT], [ABSENT]]
+
+
 def test_nothing_is_absent_where_not_every_way_of_assigning_was_followed(monkeypatch):
     evidence = read(*((number, 1100 + number, A) for number in range(4)))
     rows = expected(A, A, B, A)
