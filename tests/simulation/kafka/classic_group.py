@@ -128,6 +128,8 @@ class ClassicGroup(Group):
             if member.sync_reply is not None:
                 member.sync_reply(Refused(KafkaError.REBALANCE_IN_PROGRESS))
                 member.sync_reply = None
+        if not self.members:  # whoever hears of it may leave at once
+            return
         self.state = State.GATHERING
         self._round += 1
         this_round = self._round
