@@ -297,4 +297,4 @@ class PartitionLine:
 
 
 def _bytes_of(batch: SourceBatch) -> int:
-    return sum(map(len, filter(None, batch.values))) + ROW_BYTES * len(batch)
+    return batch.value_bytes + ROW_BYTES * len(batch)

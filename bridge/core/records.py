@@ -44,6 +44,11 @@ class SourceBatch:
     def __len__(self) -> int:
         return len(self.offsets)
 
+    @property
+    def value_bytes(self) -> int:
+        """Of all values together."""
+        return sum(map(len, filter(None, self.values)))
+
     def starting_at(self, offset: int) -> "SourceBatch":
         """The same batch without the rows below `offset`."""
         first = next((i for i, o in enumerate(self.offsets) if o >= offset), len(self.offsets))

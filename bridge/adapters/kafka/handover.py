@@ -9,9 +9,11 @@ from bridge.core.delivery.commit_metadata import CommitPoint
 from bridge.core.records import Partition
 from bridge.ports import SourceEvent
 
+BATCH_BYTES = 256 * 1024
+"""About so much each call of `put` hands over, where the records are as large as those before."""
 PENDING_MAX = 4
-"""Calls of `put` that were not taken yet; each hands over about 256 KiB."""
-PENDING_BYTES_MAX = PENDING_MAX * 256 * 1024
+"""Calls of `put` that were not taken yet."""
+PENDING_BYTES_MAX = PENDING_MAX * BATCH_BYTES
 """What they may hold together before the thread waits: large records come unannounced."""
 
 

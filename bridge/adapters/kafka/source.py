@@ -15,7 +15,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 
 from bridge.adapters.kafka.columns import events_of, is_record_or_end
 from bridge.adapters.kafka.commit_under_way import CommitUnderWay, offsets_of
-from bridge.adapters.kafka.handover import Handover
+from bridge.adapters.kafka.handover import BATCH_BYTES, Handover
 from bridge.adapters.kafka.topic_ids import TopicIds, ids_beside, slices_beside, unreadable_beside
 from bridge.core.delivery.commit_metadata import CommitMetadata, CommitPoint, encode
 from bridge.core.delivery.lanes import ROW_BYTES
@@ -27,7 +27,6 @@ POLL_S = 0.1
 GATHER_S = 0.005
 """After the first record: how long to wait for more, so that a batch is worth its cost."""
 BATCH_RECORDS_MAX = 4000
-BATCH_BYTES = 256 * 1024
 """Of one hand-over. A pause comes after it: what is larger is longer to drain where the shards are slow."""
 FATAL = KafkaError(KafkaError._FATAL).name()
 LOOK_UP_S = 30.0
@@ -149,9 +148,10 @@ class KafkaSource:
 
     def _learn_size(self, events: Iterable[SourceEvent]) -> int:
         """Returns the bytes of all records."""
-        batches = [event.values for event in events if isinstance(event, SourceBatch) and event.values]
-        sizes = [sum(map(len, filter(None, values))) for values in batches]
-        for mean in (size / len(values) for size, values in zip(sizes, batches, strict=True)):
+        batches = [event for event in events if isinstance(event, SourceBatch) and event.values]
+        sizes = [batch.value_bytes for batch in batches]
+        for size, batch in zip(sizes, batches, strict=True):
+            mean = size / len(batch)
             self._record_bytes = max(64.0, 0.9 * self._record_bytes + 0.1 * mean, mean / 4)
         return sum(sizes)
 

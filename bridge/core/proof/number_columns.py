@@ -54,16 +54,15 @@ def column_bytes(values: Sequence[int], origin: int) -> bytes:
     if values[0] == values[-1] and values.count(values[0]) == len(values):
         return first + b"\x00\x00"
     differences = list(map(sub, values[1:], values))
-    least, most = min(differences), max(differences)
+    least = min(differences)
+    span = max(differences) - least
     head = first + number_bytes(least)
-    if least == most:
+    if span == 0:
         return head + b"\x00"
     if least:
         differences = list(map(sub, differences, repeat(least)))
-    if most - least < 0x100:
-        return head + b"\x01" + bytes(differences)
     for width, code in _CODES.items():
-        if most - least < 1 << 8 * width:
+        if span < 1 << 8 * width:
             return head + bytes((width,)) + struct.pack(f"<{len(differences)}{code}", *differences)
     return head + bytes((_WIDE,)) + b"".join(number.to_bytes(_WIDE, "little") for number in differences)
 
